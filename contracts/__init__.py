@@ -1,0 +1,1 @@
+"""What crosses a boundary between services: wire types, events, error codes, endpoints. Imports the standard library and msgspec only."""

@@ -1,0 +1,110 @@
+"""Every error code that leaves a service, with its HTTP status: the one table.
+
+A code is stable; its title may change. `retry` says whether the same call can succeed later without a change.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from contracts.wire import Wire
+
+
+class Code(enum.StrEnum):
+    VALIDATION = "validation_failed"
+    BAD_CURSOR = "bad_cursor"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    SESSION_NOT_FOUND = "session_not_found"
+    RUN_NOT_FOUND = "run_not_found"
+    TASK_NOT_FOUND = "task_not_found"
+    APP_NOT_FOUND = "app_not_found"
+    AGENT_NOT_FOUND = "agent_not_found"
+    PROJECT_NOT_FOUND = "project_not_found"
+    REQUEST_NOT_FOUND = "request_not_found"
+    WORKER_NOT_FOUND = "worker_not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    CONFLICT = "conflict"
+    VERSION_CONFLICT = "version_conflict"
+    IDEMPOTENCY_CONFLICT = "idempotency_key_reused"
+    ILLEGAL_TRANSITION = "illegal_transition"
+    SESSION_BUSY = "session_busy"
+    SESSION_ARCHIVED = "session_archived"
+    DEPENDENCY_CYCLE = "dependency_cycle"
+    STALE_EPOCH = "stale_epoch"
+    STALE_ATTEMPT = "stale_attempt"
+    STALE_INCARNATION = "stale_incarnation"
+    ALREADY_FINISHED = "already_finished"
+    EXPECTED_SEQ = "expected_seq"
+    HEAD_MOVED = "head_moved"
+    GRANT_TAKEN = "grant_already_taken"
+    CURSOR_EXPIRED = "cursor_expired"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_MEDIA = "unsupported_media_type"
+    RATE_LIMITED = "rate_limited"
+    INTERNAL = "internal"
+    DEPENDENCY_UNAVAILABLE = "dependency_unavailable"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    status: int
+    title: str
+    retry: bool = False
+
+
+RENDERINGS: dict[Code, Rendering] = {
+    Code.VALIDATION: Rendering(400, "The request is not valid"),
+    Code.BAD_CURSOR: Rendering(400, "The cursor does not belong here"),
+    Code.UNAUTHENTICATED: Rendering(401, "A valid API key is needed"),
+    Code.FORBIDDEN: Rendering(403, "Your role does not allow this"),
+    Code.NOT_FOUND: Rendering(404, "There is nothing here"),
+    Code.SESSION_NOT_FOUND: Rendering(404, "No such session"),
+    Code.RUN_NOT_FOUND: Rendering(404, "No such run"),
+    Code.TASK_NOT_FOUND: Rendering(404, "No such task"),
+    Code.APP_NOT_FOUND: Rendering(404, "No such app"),
+    Code.AGENT_NOT_FOUND: Rendering(404, "No such agent"),
+    Code.PROJECT_NOT_FOUND: Rendering(404, "No such project"),
+    Code.REQUEST_NOT_FOUND: Rendering(404, "No such request"),
+    Code.WORKER_NOT_FOUND: Rendering(404, "No such worker"),
+    Code.METHOD_NOT_ALLOWED: Rendering(405, "This method is not allowed here"),
+    Code.CONFLICT: Rendering(409, "The state does not allow this"),
+    Code.VERSION_CONFLICT: Rendering(409, "It was changed meanwhile"),
+    Code.IDEMPOTENCY_CONFLICT: Rendering(409, "The Idempotency-Key was used with another body"),
+    Code.ILLEGAL_TRANSITION: Rendering(409, "This transition is not legal"),
+    Code.SESSION_BUSY: Rendering(409, "The session has a live run"),
+    Code.SESSION_ARCHIVED: Rendering(409, "The session is archived"),
+    Code.DEPENDENCY_CYCLE: Rendering(409, "The dependencies would form a cycle"),
+    Code.STALE_EPOCH: Rendering(409, "The worker was superseded"),
+    Code.STALE_ATTEMPT: Rendering(409, "The attempt is over"),
+    Code.STALE_INCARNATION: Rendering(409, "The manager was superseded"),
+    Code.ALREADY_FINISHED: Rendering(409, "It has ended already"),
+    Code.EXPECTED_SEQ: Rendering(409, "The report leaves a gap"),
+    Code.HEAD_MOVED: Rendering(409, "The snapshot's parent is no longer the head"),
+    Code.GRANT_TAKEN: Rendering(409, "The answer was delivered already"),
+    Code.CURSOR_EXPIRED: Rendering(410, "The cursor is older than what is kept"),
+    Code.TOO_LARGE: Rendering(413, "The body is too large"),
+    Code.UNSUPPORTED_MEDIA: Rendering(415, "This content type is not understood"),
+    Code.RATE_LIMITED: Rendering(429, "Too many requests", retry=True),
+    Code.INTERNAL: Rendering(500, "An unexpected error", retry=True),
+    Code.DEPENDENCY_UNAVAILABLE: Rendering(503, "Something this needs is missing", retry=True),
+    Code.UPSTREAM_TIMEOUT: Rendering(504, "The service did not answer in time", retry=True),
+}
+
+
+class Problem(Wire, frozen=True, kw_only=True):
+    """An error body: RFC 9457 problem details (`application/problem+json`)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    trace_id: str = ""
+    details: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    """Per code: `validation_failed` {field, expected}; `dependency_unavailable` {missing: [{what, how}]};
+    `expected_seq` {seq}; `illegal_transition` {state, legal}; `rate_limited` {retry_after}."""

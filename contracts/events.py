@@ -1,0 +1,401 @@
+"""The event log's one tagged union: what happened, told once, in order.
+
+An event is stored and sent as its own JSON object tagged by `kind`, inside a `LogEntry` that says where it stands.
+A session's log and a project's log are streams of the same union; a run's stream is its session's, filtered.
+"""
+
+import datetime
+import enum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from contracts.reasons import Reason
+from contracts.wire import Wire
+
+
+class ResumeLabel(enum.StrEnum):
+    NATIVE = "native"
+    """The agent restored its own session."""
+    REBUILT = "rebuilt"
+    """The agent's own session was missing; the transcript was handed over as context."""
+    FRESH = "fresh"
+    """The agent started without a past."""
+
+
+class Event(Wire, frozen=True, kw_only=True, tag_field="kind"):
+    """The base of every event."""
+
+
+# --- run.* ---------------------------------------------------------------------------------
+
+
+class RunQueued(Event, frozen=True, kw_only=True, tag="run.queued"):
+    agent: str
+    state: Literal["pending", "queued"] = "queued"
+    """`pending` stands behind another run of its session."""
+    retry_of: UUID | None = None
+
+
+class RunClaimed(Event, frozen=True, kw_only=True, tag="run.claimed"):
+    worker_id: UUID
+    epoch: int
+
+
+class RunStarted(Event, frozen=True, kw_only=True, tag="run.started"):
+    agent: str
+    resume: ResumeLabel
+    resume_reason: str = ""
+
+
+class RunWarning(Event, frozen=True, kw_only=True, tag="run.warning"):
+    code: str
+    detail: str = ""
+
+
+class RunRetrying(Event, frozen=True, kw_only=True, tag="run.retrying"):
+    """The attempt named by the entry is over; its partial output is superseded for every reader."""
+
+    reason: Reason
+    next_attempt: int
+    failures: int
+    delay_seconds: float = 0.0
+    detail: str = ""
+
+
+class RunParked(Event, frozen=True, kw_only=True, tag="run.parked"):
+    """Waits for a person without a worker."""
+
+    next_attempt: int
+    reason: Reason | None = None
+
+
+class RunLog(Event, frozen=True, kw_only=True, tag="run.log"):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    text: str
+    data: dict[str, Any] | None = None
+
+
+class RunFinished(Event, frozen=True, kw_only=True, tag="run.finished"):
+    state: Literal["succeeded", "failed", "blocked", "canceled"]
+    reason: Reason
+    remedy: str = ""
+    detail: str = ""
+    snapshot_id: UUID | None = None
+    unsaved: bool = False
+
+
+class RunClosed(Event, frozen=True, kw_only=True, tag="run.closed"):
+    """Nothing of this run follows."""
+
+    state: Literal["succeeded", "failed", "blocked", "canceled"]
+
+
+# --- message.*, thought.* -----------------------------------------------------------------
+
+
+class MessageUser(Event, frozen=True, kw_only=True, tag="message.user"):
+    text: str
+    user_id: UUID | None = None
+
+
+class MessageDelta(Event, frozen=True, kw_only=True, tag="message.delta"):
+    message_id: str
+    text: str
+
+
+class MessageStop(Event, frozen=True, kw_only=True, tag="message.stop"):
+    """Carries the whole text, so that deltas may expire."""
+
+    message_id: str
+    text: str
+
+
+class ThoughtDelta(Event, frozen=True, kw_only=True, tag="thought.delta"):
+    message_id: str
+    text: str
+
+
+# --- tool.* -----------------------------------------------------------------------------
+
+
+class ToolDiff(Wire, frozen=True, kw_only=True):
+    path: str
+    old_text: str | None = None
+    new_text: str
+
+
+class ToolCall(Event, frozen=True, kw_only=True, tag="tool.call"):
+    call_id: str
+    title: str
+    tool: str = ""
+    """The agent's own name of the tool, when it says one."""
+    tool_kind: str = "other"
+    """ACP's: read, edit, delete, move, search, execute, think, fetch, switch_mode, other."""
+    input: Any = None
+    paths: list[str] = msgspec.field(default_factory=list[str])
+
+
+class ToolUpdate(Event, frozen=True, kw_only=True, tag="tool.update"):
+    call_id: str
+    title: str | None = None
+    status: str | None = None
+    input: Any = None
+    output_delta: str = ""
+    diffs: list[ToolDiff] = msgspec.field(default_factory=list[ToolDiff])
+
+
+class ToolResult(Event, frozen=True, kw_only=True, tag="tool.result"):
+    call_id: str
+    status: Literal["completed", "failed", "canceled"]
+    output: str = ""
+    truncated: bool = False
+    exit_code: int | None = None
+    diffs: list[ToolDiff] = msgspec.field(default_factory=list[ToolDiff])
+
+
+# --- todo.*, usage.* ---------------------------------------------------------------------
+
+
+class TodoEntry(Wire, frozen=True, kw_only=True):
+    content: str
+    status: Literal["pending", "in_progress", "completed"] = "pending"
+    priority: Literal["high", "medium", "low"] = "medium"
+
+
+class TodoUpdate(Event, frozen=True, kw_only=True, tag="todo.update"):
+    """The whole plan as it stands now."""
+
+    entries: list[TodoEntry]
+
+
+class UsageUpdate(Event, frozen=True, kw_only=True, tag="usage.update"):
+    """Tokens. `reported` is what the agent says of itself: shown, never added to `metered`."""
+
+    source: Literal["reported", "metered", "estimated"] = "reported"
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    thought_tokens: int = 0
+    context_used: int | None = None
+    context_size: int | None = None
+    cost_usd: float | None = None
+
+
+# --- human_loop.* -------------------------------------------------------------------------
+
+
+class AskOption(Wire, frozen=True, kw_only=True):
+    id: str
+    name: str = ""
+    kind: str = ""
+    """Permissions: allow_once, allow_always, reject_once, reject_always."""
+
+
+class HumanLoopRequested(Event, frozen=True, kw_only=True, tag="human_loop.requested"):
+    request_id: UUID
+    type: Literal["permission", "question"]
+    title: str
+    tool: str = ""
+    input: Any = None
+    input_hash: str = ""
+    options: list[AskOption] = msgspec.field(default_factory=list[AskOption])
+    form: Any = None
+    """A question's JSON schema, as the agent sent it."""
+    reattached: bool = False
+    """An identical ask of a later attempt met its open request."""
+
+
+class HumanLoopOverdue(Event, frozen=True, kw_only=True, tag="human_loop.overdue"):
+    request_id: UUID
+
+
+class HumanLoopResolved(Event, frozen=True, kw_only=True, tag="human_loop.resolved"):
+    request_id: UUID
+    outcome: Literal["answered", "withdrawn"]
+    option_id: str | None = None
+    option_kind: str | None = None
+    text: str | None = None
+    by: UUID | None = None
+
+
+# --- workspace.*, worker.* ---------------------------------------------------------------
+
+
+class WorkspaceRestored(Event, frozen=True, kw_only=True, tag="workspace.restored"):
+    snapshot_id: UUID | None
+    files: int = 0
+    bytes: int = 0
+    duration_ms: int = 0
+
+
+class WorkspaceSaved(Event, frozen=True, kw_only=True, tag="workspace.saved"):
+    snapshot_id: UUID
+    type: Literal["acknowledged", "checkpoint", "side"]
+    files: int
+    bytes: int
+    new_bytes: int = 0
+    """Bytes that were uploaded for it."""
+
+
+class WorkspaceUnsaved(Event, frozen=True, kw_only=True, tag="workspace.unsaved"):
+    detail: str
+
+
+class WorkerCreated(Event, frozen=True, kw_only=True, tag="worker.created"):
+    worker_id: UUID
+    epoch: int
+    manager_id: UUID
+
+
+class WorkerStep(Event, frozen=True, kw_only=True, tag="worker.step"):
+    worker_id: UUID
+    step: Literal["start", "restore", "link", "validate", "ready", "quiesce", "save", "stop"]
+    outcome: Literal["done", "failed"] = "done"
+    duration_ms: int = 0
+    reason: str = ""
+
+
+class WorkerStopped(Event, frozen=True, kw_only=True, tag="worker.stopped"):
+    worker_id: UUID
+    snapshot_id: UUID | None = None
+
+
+class WorkerSuperseded(Event, frozen=True, kw_only=True, tag="worker.superseded"):
+    worker_id: UUID
+    epoch: int
+    reason: str
+
+
+class WorkerRemoved(Event, frozen=True, kw_only=True, tag="worker.removed"):
+    worker_id: UUID
+    forced: bool = False
+
+
+class WorkerFailed(Event, frozen=True, kw_only=True, tag="worker.failed"):
+    worker_id: UUID
+    reason: str
+    detail: str = ""
+
+
+# --- session.*, task.*, alert.*, security.* -----------------------------------------------
+
+
+class SessionCreated(Event, frozen=True, kw_only=True, tag="session.created"):
+    title: str
+    agent: str
+
+
+class SessionUpdated(Event, frozen=True, kw_only=True, tag="session.updated"):
+    title: str
+    archived: bool = False
+
+
+class TaskCreated(Event, frozen=True, kw_only=True, tag="task.created"):
+    task_id: UUID
+    title: str
+    state: str
+
+
+class TaskUpdated(Event, frozen=True, kw_only=True, tag="task.updated"):
+    task_id: UUID
+    version: int
+    fields: list[str]
+
+
+class TaskTransitioned(Event, frozen=True, kw_only=True, tag="task.transitioned"):
+    task_id: UUID
+    old: str
+    new: str
+    version: int
+    cause: str = ""
+
+
+class AlertRaised(Event, frozen=True, kw_only=True, tag="alert.raised"):
+    code: str
+    detail: str
+
+
+class SecurityAudit(Event, frozen=True, kw_only=True, tag="security.audit.recorded"):
+    action: str
+    actor: UUID | None = None
+    target: str = ""
+
+
+AnyEvent = (
+    RunQueued
+    | RunClaimed
+    | RunStarted
+    | RunWarning
+    | RunRetrying
+    | RunParked
+    | RunLog
+    | RunFinished
+    | RunClosed
+    | MessageUser
+    | MessageDelta
+    | MessageStop
+    | ThoughtDelta
+    | ToolCall
+    | ToolUpdate
+    | ToolResult
+    | TodoUpdate
+    | UsageUpdate
+    | HumanLoopRequested
+    | HumanLoopOverdue
+    | HumanLoopResolved
+    | WorkspaceRestored
+    | WorkspaceSaved
+    | WorkspaceUnsaved
+    | WorkerCreated
+    | WorkerStep
+    | WorkerStopped
+    | WorkerSuperseded
+    | WorkerRemoved
+    | WorkerFailed
+    | SessionCreated
+    | SessionUpdated
+    | TaskCreated
+    | TaskUpdated
+    | TaskTransitioned
+    | AlertRaised
+    | SecurityAudit
+)
+
+
+def kind_of(event: Event) -> str:
+    return str(event.__struct_config__.tag)
+
+
+class LogEntry(Wire, frozen=True, kw_only=True):
+    """One row of a stream as a client sees it; also the `data:` of one SSE frame."""
+
+    id: str
+    """`<stream tag>.<seq>`: the cursor, and SSE's `id:`."""
+    seq: int
+    session_id: UUID | None
+    run_id: UUID | None
+    attempt: int | None
+    epoch: int | None
+    at: datetime.datetime
+    trace_id: str
+    event: AnyEvent
+
+
+class RawLogEntry(Wire, frozen=True, kw_only=True):
+    """A `LogEntry` whose event stays encoded: what the log stores is what it sends."""
+
+    id: str
+    seq: int
+    session_id: UUID | None
+    run_id: UUID | None
+    attempt: int | None
+    epoch: int | None
+    at: datetime.datetime
+    trace_id: str
+    event: msgspec.Raw
+
+
+Kind = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]+(\.[a-z_]+)+$", max_length=64)]

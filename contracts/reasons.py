@@ -1,0 +1,87 @@
+"""Why a run ended or was retried: the closed list, each with a remedy and whether a retry can help."""
+
+import enum
+from dataclasses import dataclass
+
+
+class Reason(enum.StrEnum):
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+    CANCEL_DEADLINE = "cancel_deadline"
+    REFUSED_BY_PERSON = "refused_by_person"
+    REFUSED_BY_MODEL = "refused_by_model"
+    OUTPUT_LIMIT = "output_limit"
+    TURN_LIMIT = "turn_limit"
+    DURATION_LIMIT = "duration_limit"
+    AGENT_MISSING = "agent_missing"
+    AGENT_START_FAILED = "agent_start_failed"
+    AGENT_CRASHED = "agent_crashed"
+    AGENT_SILENT = "agent_silent"
+    AGENT_ERROR = "agent_error"
+    AGENT_STATE_BROKEN = "agent_state_broken"
+    MODEL_UNAUTHORIZED = "model_unauthorized"
+    MODEL_NOT_FOUND = "model_not_found"
+    MODEL_RATE_LIMITED = "model_rate_limited"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    MODEL_BAD_REQUEST = "model_bad_request"
+    MODEL_STREAM_CUT = "model_stream_cut"
+    REQUIRED_PATHS_MISSING = "required_paths_missing"
+    RESTORE_FAILED = "restore_failed"
+    EXECUTOR_INTERRUPTED = "executor_interrupted"
+    WORKER_LOST = "worker_lost"
+    WORKER_START_FAILED = "worker_start_failed"
+    WORKER_LOST_REPEATEDLY = "worker_lost_repeatedly"
+    WORKER_REMOVED = "worker_removed"
+    DRAINED = "drained"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    CAPABILITY_MISSING = "capability_missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    remedy: str
+    retry_helps: bool
+    counts_as_failure: bool = True
+    """Whether an attempt that ended so raises `failures` (drains and parks do not)."""
+
+
+ADVICE: dict[Reason, Advice] = {
+    Reason.COMPLETED: Advice("Nothing to do.", retry_helps=False, counts_as_failure=False),
+    Reason.CANCELED: Advice("Send the message again if it was canceled by mistake.", True, False),
+    Reason.CANCEL_DEADLINE: Advice(
+        "The worker did not stop in time and was superseded; send the message again.", True, False
+    ),
+    Reason.REFUSED_BY_PERSON: Advice(
+        "A person refused what the agent asked for; say what it should do instead.", False, False
+    ),
+    Reason.REFUSED_BY_MODEL: Advice("The model refused; change the request.", False),
+    Reason.OUTPUT_LIMIT: Advice("The answer hit the model's output limit; ask it to continue.", True),
+    Reason.TURN_LIMIT: Advice("The agent used up its turns; ask it to continue.", True),
+    Reason.DURATION_LIMIT: Advice("Raise the run's max_duration_seconds, or ask for less.", True),
+    Reason.AGENT_MISSING: Advice(
+        "Install the agent where the executors run, or choose another agent.", False
+    ),
+    Reason.AGENT_START_FAILED: Advice("See the run's log for what the agent printed.", True),
+    Reason.AGENT_CRASHED: Advice("The agent's process ended; see the run's log.", True),
+    Reason.AGENT_SILENT: Advice("The agent sent nothing for too long and was ended.", True),
+    Reason.AGENT_ERROR: Advice("The agent reported an error; see the detail.", True),
+    Reason.AGENT_STATE_BROKEN: Advice("Roll the session back to an earlier snapshot.", False),
+    Reason.MODEL_UNAUTHORIZED: Advice("Check the project's key for the model provider.", False),
+    Reason.MODEL_NOT_FOUND: Advice("Choose a model that the project offers.", False),
+    Reason.MODEL_RATE_LIMITED: Advice("Wait, or raise the provider's limit.", True),
+    Reason.MODEL_UNAVAILABLE: Advice("The provider failed; retry later.", True),
+    Reason.MODEL_BAD_REQUEST: Advice("The provider refused the request; see the detail.", False),
+    Reason.MODEL_STREAM_CUT: Advice("The provider's stream was cut; it is tried again.", True),
+    Reason.REQUIRED_PATHS_MISSING: Advice("Add the missing paths to the workspace.", False),
+    Reason.RESTORE_FAILED: Advice("The snapshot could not be restored; see the detail.", True),
+    Reason.EXECUTOR_INTERRUPTED: Advice("The executor was restarted; it is tried again.", True),
+    Reason.WORKER_LOST: Advice("The worker was lost; it is tried again.", True),
+    Reason.WORKER_START_FAILED: Advice("The worker did not become ready; see its log.", True),
+    Reason.WORKER_LOST_REPEATEDLY: Advice(
+        "Several workers in a row were lost with this run: look at its limits and at the host.", True
+    ),
+    Reason.WORKER_REMOVED: Advice("Its worker was removed by force; retry the run.", True, False),
+    Reason.DRAINED: Advice("Its host was drained; it goes on elsewhere.", True, False),
+    Reason.ATTEMPTS_EXHAUSTED: Advice("Every attempt failed; see the last attempt's reason.", True),
+    Reason.CAPABILITY_MISSING: Advice("Choose an agent that has what the run needs.", False),
+}
