@@ -55,7 +55,9 @@ ADVICE: dict[Reason, Advice] = {
         "A person refused what the agent asked for; say what it should do instead.", False, False
     ),
     Reason.REFUSED_BY_MODEL: Advice("The model refused; change the request.", False),
-    Reason.OUTPUT_LIMIT: Advice("The answer hit the model's output limit; ask it to continue.", True),
+    Reason.OUTPUT_LIMIT: Advice(
+        "The answer hit the model's output limit; ask it to continue.", True
+    ),
     Reason.TURN_LIMIT: Advice("The agent used up its turns; ask it to continue.", True),
     Reason.DURATION_LIMIT: Advice("Raise the run's max_duration_seconds, or ask for less.", True),
     Reason.AGENT_MISSING: Advice(
@@ -78,7 +80,8 @@ ADVICE: dict[Reason, Advice] = {
     Reason.WORKER_LOST: Advice("The worker was lost; it is tried again.", True),
     Reason.WORKER_START_FAILED: Advice("The worker did not become ready; see its log.", True),
     Reason.WORKER_LOST_REPEATEDLY: Advice(
-        "Several workers in a row were lost with this run: look at its limits and at the host.", True
+        "Several workers in a row were lost with this run: look at its limits and at the host.",
+        True,
     ),
     Reason.WORKER_REMOVED: Advice("Its worker was removed by force; retry the run.", True, False),
     Reason.DRAINED: Advice("Its host was drained; it goes on elsewhere.", True, False),
