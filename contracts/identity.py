@@ -1,4 +1,4 @@
-"""Who is calling: what the gateway asks about a key, and what it then says about the caller in a signed header."""
+"""Who is calling: what the gateway asks about a key, and what its signed header then says."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from contracts.wire import KeyId, Name, ProjectId, Sha256, UserId, Wire
 
 
 class IdentityClaims(Wire, frozen=True, kw_only=True):
-    """Travels signed, for one audience and at most a minute; roles are resolved by whoever reads it."""
+    """Travels signed, for one audience and at most a minute; whoever reads it resolves roles."""
 
     user_id: UserId
     key_id: KeyId

@@ -1,0 +1,85 @@
+"""Named places where a test may break the process; each is a no-op until armed.
+
+Armed in-process with `arm(name, action)`, or by the setting `failpoints`, read by `arm_from`:
+`name=kill9` (SIGKILL to itself), `name=delay:0.5` (seconds), `name=raise`; `;` between.
+"""
+
+import asyncio
+import inspect
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+Action = Callable[[], Awaitable[None] | None]
+
+_armed: dict[str, Action] = {}
+_hits: Counter[str] = Counter()
+
+
+class FailpointReached(Exception):
+    """What `name=raise` raises."""
+
+
+async def failpoint(name: str) -> None:
+    action = _take(name)
+    if action is not None:
+        result = action()
+        if inspect.isawaitable(result):
+            await result
+
+
+def failpoint_sync(name: str) -> None:
+    """For threads and signal-free code: an asynchronous action is an error here, a delay blocks."""
+    action = _take(name)
+    if action is None:
+        return
+    if isinstance(action, partial) and action.func is asyncio.sleep:
+        time.sleep(action.args[0])
+    elif action() is not None:
+        raise TypeError(f"the failpoint {name} is synchronous and cannot await its action")
+
+
+def arm(name: str, action: Action) -> None:
+    _armed[name] = action
+
+
+def arm_from(text: str) -> None:
+    """Raises ValueError that names the part it cannot read."""
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, _, action = part.partition("=")
+        arm(name.strip(), _parse(part, action.strip()))
+
+
+def disarm_all() -> None:
+    _armed.clear()
+    _hits.clear()
+
+
+def hits(name: str) -> int:
+    """How often an armed failpoint was reached since `disarm_all`."""
+    return _hits[name]
+
+
+def _take(name: str) -> Action | None:
+    action = _armed.get(name)
+    if action is not None:
+        _hits[name] += 1
+    return action
+
+
+def _parse(part: str, action: str) -> Action:
+    if action == "kill9":
+        return partial(os.kill, os.getpid(), signal.SIGKILL)
+    if action == "raise":
+        return partial(_raise, part.partition("=")[0].strip())
+    kind, _, seconds = action.partition(":")
+    if kind != "delay":
+        raise ValueError(f"failpoint {part!r}: the action is kill9, raise or delay:<seconds>")
+    return partial(asyncio.sleep, float(seconds))
+
+
+def _raise(name: str) -> None:
+    raise FailpointReached(name)
