@@ -1,0 +1,14 @@
+"""Alembic's entry: runs on the connection that `sql.migrate` hands over."""
+
+from alembic import context
+from sqlalchemy import text
+
+from sql.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+connection.execute(text("SET lock_timeout = '10s'"))
+connection.execute(text("SET statement_timeout = '120s'"))
+connection.commit()
+with context.begin_transaction():
+    context.run_migrations()
