@@ -1,0 +1,140 @@
+"""Runs an ASGI app on a port or a Unix socket until it is told to stop, and lets it end well."""
+
+import asyncio
+import errno
+import signal
+import socket
+import stat
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import uvicorn
+from litestar.types import ASGIApp
+
+KEEP_IDLE_SECONDS = 75
+"""Longer than `chassis.client` does."""
+
+BACKLOG = 1024
+
+
+class PortTaken(Exception):
+    """Another process listens there."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} on {host} is taken by another process:"
+            f" stop that one, or choose another port in BERTH_PORT"
+        )
+        self.port = port
+
+
+def bind(*, host: str = "127.0.0.1", port: int = 0, uds: str | None = None) -> socket.socket:
+    """A listening socket: callers wait in its backlog until the app has started."""
+    if uds is not None:
+        return _bind_path(Path(uds))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(host, port) from error
+        raise
+    return listener
+
+
+def serve(
+    app: ASGIApp,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    uds: str | None = None,
+    graceful_seconds: float = 10.0,
+    on_stop: Callable[[], None] | None = None,
+) -> None:
+    """Until SIGTERM or SIGINT. Raises `PortTaken` before anything has started."""
+    listener = bind(host=host, port=port, uds=uds)
+    asyncio.run(_serve_until_signal(app, listener, graceful_seconds, on_stop))
+
+
+async def serve_async(
+    app: ASGIApp,
+    *,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    graceful_seconds: float = 10.0,
+    on_stop: Callable[[], None] | None = None,
+) -> None:
+    """Until `stop` is set; then it accepts nothing more, calls `on_stop` (there open streams are
+    told to end), waits `graceful_seconds` for what is under way, and runs the app's shutdown.
+    """
+    config = uvicorn.Config(
+        cast("Any", app),  # Litestar's and uvicorn's ASGI types differ in name only
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_IDLE_SECONDS,
+        timeout_graceful_shutdown=int(graceful_seconds),
+    )
+    server = _Server(config)
+    path = listener.getsockname() if listener.family == socket.AF_UNIX else None
+    watcher = asyncio.create_task(_end(server, stop, on_stop))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        watcher.cancel()
+        if path is not None:
+            await asyncio.to_thread(Path(path).unlink, missing_ok=True)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leaves signals alone: uvicorn would raise them again when all has ended well."""
+        yield
+
+
+async def _serve_until_signal(
+    app: ASGIApp,
+    listener: socket.socket,
+    graceful_seconds: float,
+    on_stop: Callable[[], None] | None,
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve_async(
+        app, listener=listener, stop=stop, graceful_seconds=graceful_seconds, on_stop=on_stop
+    )
+
+
+async def _end(
+    server: uvicorn.Server, stop: asyncio.Event, on_stop: Callable[[], None] | None
+) -> None:
+    await stop.wait()
+    if on_stop is not None:
+        on_stop()
+    server.should_exit = True
+
+
+def _bind_path(path: Path) -> socket.socket:
+    # what a killed predecessor left; a live one is kept apart by whoever owns the directory
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
