@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from importlib.metadata import version as version_of
 from typing import Any
 
 from litestar import Litestar
@@ -20,7 +19,8 @@ from chassis.server import PortTaken, bind, serve, serve_async
 
 __all__ = ["VERSION", "PortTaken", "bind", "build_litestar", "serve", "serve_async"]
 
-VERSION = version_of("berth")
+VERSION = "0.1.0"
+"""Equal to pyproject.toml's, which an image without installed metadata has not got."""
 
 EXPOSED_HEADERS = [
     "X-Trace-ID",
