@@ -1,0 +1,133 @@
+"""The way out: the relay's socket, to the control plane's worker calls and to the object store.
+
+The executor holds no token: the relay knows by the socket who is calling. Object URLs were signed
+for the store's own host; the relay restores it.
+"""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from chassis.client import ServiceClient
+from chassis.errors import CallFailed
+from contracts.endpoint import Endpoint
+from contracts.snapshots import Signed
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+OBJECT_SECONDS = 120.0
+"""For one object: 64 MiB at about 0.5 MiB/s."""
+
+BACKOFF_FIRST = 0.2
+BACKOFF_LONGEST = 5.0
+
+
+class ObjectFailed(Exception):
+    """The object store's answer to one call; `status` is 0 when there was none."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"object store: {status or 'no answer'}: {reason}")
+        self.status = status
+
+    @property
+    def expired(self) -> bool:
+        """A signed URL that is refused: ask for another one."""
+        return self.status in {400, 401, 403}
+
+
+class Relay:
+    """`worker_id` fills the path of every worker call."""
+
+    def __init__(self, control_dir: Path, worker_id: str) -> None:
+        socket = str(control_dir / "relay.sock")
+        self._path = {"worker_id": worker_id}
+        self._calls = ServiceClient("http://relay", uds=socket, target="control_plane")
+        # reports are tried again by the sender, which must see every failure
+        self._reports = ServiceClient(
+            "http://relay", uds=socket, target="control_plane", attempts=1
+        )
+        self._objects = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=socket), trust_env=False
+        )
+
+    async def call(self, endpoint: Endpoint[Req, Res], body: Req, **path: str) -> Res:
+        """Raises `CallFailed` after a few attempts."""
+        return await self._calls.call(endpoint, body, path={**self._path, **path})
+
+    async def call_once(self, endpoint: Endpoint[Req, Res], body: Req) -> Res:
+        return await self._reports.call(endpoint, body, path=self._path)
+
+    async def call_until_answered(
+        self, endpoint: Endpoint[Req, Res], body: Req, **path: str
+    ) -> Res:
+        """Tries for ever while the control plane is away; raises `CallFailed` for its refusal."""
+        attempt = 0
+        while True:
+            try:
+                return await self.call(endpoint, body, **path)
+            except CallFailed as failure:
+                if is_refusal(failure):
+                    raise
+            attempt += 1
+            await asyncio.sleep(pause(attempt))
+
+    async def put(self, signed: Signed, content: bytes) -> None:
+        """Raises `ObjectFailed`."""
+        await self._object("PUT", signed, content)
+
+    async def get(self, signed: Signed, *, limit: int) -> bytes:
+        """Raises `ObjectFailed`, also for an object of more than `limit` bytes."""
+        content = await self._object("GET", signed, None)
+        if len(content) > limit:
+            raise ObjectFailed(200, f"larger than {limit} bytes")
+        return content
+
+    async def aclose(self) -> None:
+        await self._calls.aclose()
+        await self._reports.aclose()
+        await self._objects.aclose()
+
+    async def _object(self, method: str, signed: Signed, content: bytes | None) -> bytes:
+        request = httpx.Request(
+            method,
+            object_url(signed.url),
+            headers=signed.headers,
+            content=content,
+            extensions={"timeout": httpx.Timeout(OBJECT_SECONDS).as_dict()},
+        )
+        try:
+            async with asyncio.timeout(OBJECT_SECONDS):
+                response = await self._objects.send(request)
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise ObjectFailed(0, repr(error)) from error
+        if not response.is_success:
+            raise ObjectFailed(response.status_code, response.text[:300])
+        return response.content
+
+
+def object_url(url: str) -> httpx.URL:
+    """The signed path and query byte for byte: another spelling breaks the signature."""
+    parts = urlsplit(url)
+    target = f"/objects{parts.path}" + (f"?{parts.query}" if parts.query else "")
+    return httpx.URL("http://relay").copy_with(raw_path=target.encode("ascii"))
+
+
+def is_refusal(failure: CallFailed) -> bool:
+    """The control plane itself said no: the same call will not succeed.
+
+    401 is no refusal: the relay may not have its new token yet.
+    """
+    if failure.kind != "http" or failure.status is None:
+        return False
+    return 400 <= failure.status < 500 and failure.status not in {401, 403, 408, 425, 429}
+
+
+def pause(attempt: int) -> float:
+    """Seconds before the next attempt, with full jitter; `attempt` counts from 1."""
+    longest = min(BACKOFF_FIRST * 2 ** min(attempt, 10), BACKOFF_LONGEST)
+    return random.uniform(BACKOFF_FIRST / 2, longest)  # noqa: S311  # no secret depends on it

@@ -1,0 +1,36 @@
+"""The executor's settings: the same in a process and in a container, and no secret in them."""
+
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    worker_id: UUID
+    session_id: UUID
+    project_id: UUID
+    epoch: int
+    workspace_dir: Path
+    """The only directory that is scanned and saved."""
+    spool_dir: Path
+    """0700: reports not yet acknowledged, and what must be known after a restart."""
+    control_dir: Path
+    """Holds `executor.sock`, bound here, and `relay.sock`, bound by the relay."""
+    home_dir: Path
+    """The agent's HOME; not saved, but for what is linked into the workspace."""
+    agent_profiles_dir: Path | None = None
+    """None: the profiles that are shipped."""
+    outage_grace_seconds: float = 900.0
+    """Without any contact for so long, the agent is ended and the workspace kept."""
+    checkpoint_interval_seconds: float = 30.0
+    side_save_deadline_seconds: float = 300.0
+    """How long a superseded worker tries to save aside."""
+    spool_max_bytes: int = 256 * 1024 * 1024
+    max_entries: int = 2_000_000
+    """Files, directories and links in a workspace."""
+    max_bytes: int = 100 * 1024 * 1024 * 1024
+    log_level: str = "info"
+    trace_exporter: str = "none"
+    failpoints: str = ""
+    """For tests: see `chassis.failpoints`."""

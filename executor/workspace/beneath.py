@@ -1,0 +1,151 @@
+"""Opening what lies beneath a directory, one component at a time, never through a link.
+
+Everything that a session's agent could have prepared is opened this way: a path is checked by
+walking it, not by resolving it first.
+"""
+
+import errno
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from executor.workspace.errors import UnsafePath
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NAME_BYTES = 255
+
+
+def parts_of(path: bytes) -> list[bytes]:
+    """Raises `UnsafePath` for what is not a plain relative path."""
+    parts = path.split(b"/")
+    for part in parts:
+        if part in {b"", b".", b".."} or b"\0" in part or len(part) > NAME_BYTES:
+            raise UnsafePath(repr(path[:300]))
+    return parts
+
+
+@contextmanager
+def opened_directory(path: Path) -> Generator[int]:
+    descriptor = os.open(path, DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened_parent(root: int, path: bytes, *, create: bool = False) -> Generator[tuple[int, bytes]]:
+    """The directory that holds `path`, and the last part. Raises `UnsafePath`, `OSError`."""
+    *above, name = parts_of(path)
+    current = os.dup(root)
+    try:
+        for part in above:
+            following = _step(current, part, create=create)
+            os.close(current)
+            current = following
+        yield current, name
+    finally:
+        os.close(current)
+
+
+def exists(root: int, path: bytes) -> bool:
+    """Whether something is there that is reached without following any link."""
+    try:
+        with opened_parent(root, path) as (parent, name):
+            os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except (FileNotFoundError, UnsafePath):
+        return False
+    return True
+
+
+def read_file(root: int, path: bytes, *, limit: int) -> bytes | None:
+    """None if it is not there. Raises `UnsafePath` for anything but a plain file."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with opened_parent(root, path) as (parent, name):
+            descriptor = os.open(name, flags, dir_fd=parent)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise UnsafePath(repr(path)) from error
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(limit)
+
+
+def write_file(root: int, path: bytes, content: bytes) -> None:
+    """Makes the directories above it; the file has its former or its new content."""
+    with opened_parent(root, path, create=True) as (parent, name):
+        beside = b".new-" + name
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        remove(parent, beside)
+        with os.fdopen(os.open(beside, flags, 0o600, dir_fd=parent), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(beside, name, src_dir_fd=parent, dst_dir_fd=parent)
+
+
+def make_directory(root: int, path: bytes) -> None:
+    """It and those above it; what is a link or a file in the way raises `UnsafePath`."""
+    with opened_parent(root, path + b"/x", create=True):
+        pass
+
+
+def remove(parent: int, name: bytes) -> None:
+    """The file, link or whole tree, if it is there; directories without permission too."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):
+        _remove_tree(parent, name)
+
+
+def _remove_tree(top: int, name: bytes) -> None:
+    # a stack of open directories: a tree may be deeper than Python's recursion
+    stack = [(os.dup(top), name)]
+    try:
+        while stack:
+            parent, inner = stack[-1]
+            child = _emptied(parent, inner)
+            if child is None:
+                os.rmdir(inner, dir_fd=parent)
+                os.close(stack.pop()[0])
+            else:
+                stack.append(child)
+    finally:
+        for descriptor, _ in stack:
+            os.close(descriptor)
+
+
+def _emptied(parent: int, name: bytes) -> tuple[int, bytes] | None:
+    """Removes what is no directory in it; gives (it, a directory in it) while there is one."""
+    os.chmod(name, 0o700, dir_fd=parent)
+    current = os.open(name, DIRECTORY, dir_fd=parent)
+    try:
+        for found in os.listdir(current):  # noqa: PTH208  # relative to a handle
+            inner = os.fsencode(found)
+            try:
+                os.unlink(inner, dir_fd=current)
+            except (IsADirectoryError, PermissionError):
+                return os.dup(current), inner
+    finally:
+        os.close(current)
+    return None
+
+
+def _step(current: int, part: bytes, *, create: bool) -> int:
+    try:
+        return os.open(part, DIRECTORY, dir_fd=current)
+    except FileNotFoundError:
+        if not create:
+            raise
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            raise UnsafePath(repr(part)) from error
+        raise
+    os.mkdir(part, 0o700, dir_fd=current)
+    return os.open(part, DIRECTORY, dir_fd=current)

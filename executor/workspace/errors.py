@@ -1,0 +1,33 @@
+"""What can go wrong with a workspace.
+
+WorkspaceError          `reason` is a stable name, for steps and reports
+├── SaveFailed          nothing was committed; the former snapshot stands
+├── RestoreFailed       this snapshot cannot be restored; nothing of it is shown as ready
+│   └── Corrupt         its bytes are not what was saved
+└── UnsafePath          a path that leads out of the workspace, or through a link
+"""
+
+
+class WorkspaceError(Exception):
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class SaveFailed(WorkspaceError):
+    pass
+
+
+class RestoreFailed(WorkspaceError):
+    pass
+
+
+class Corrupt(RestoreFailed):
+    def __init__(self, detail: str) -> None:
+        super().__init__("corrupt", detail)
+
+
+class UnsafePath(WorkspaceError):
+    def __init__(self, detail: str) -> None:
+        super().__init__("unsafe_path", detail)

@@ -1,0 +1,102 @@
+"""Saves a workspace: packs, then the manifest; committing it is the spool's business.
+
+Until its commit is applied, a snapshot is only objects that nothing refers to: a process that dies
+here has changed nothing.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from chassis.failpoints import failpoint
+from chassis.ids import new_id
+from contracts.snapshots import SnapshotDraft, SnapshotKind
+from executor.threads import in_thread
+from executor.workspace.manifest import Manifest, encode
+from executor.workspace.packing import FullPack, Packer, StoredPack
+from executor.workspace.transfer import Transfer
+
+UPLOADS_AHEAD = 2
+"""With the one being made and the one waiting: at most four packs in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    max_items: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    draft: SnapshotDraft
+    manifest: Manifest
+    stored: bytes
+    """The manifest as it was uploaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Uploading:
+    pack: FullPack
+    task: asyncio.Task[str]
+
+
+async def save(
+    root: Path,
+    transfer: Transfer,
+    *,
+    kind: SnapshotKind,
+    parent: UUID | None,
+    base: Manifest | None,
+    limits: Limits,
+) -> Saved:
+    """Raises `SaveFailed`, `Superseded`, `OSError`."""
+    await failpoint("save.before_scan")
+    packer = Packer(root, base, max_items=limits.max_items, max_bytes=limits.max_bytes)
+    try:
+        uploaded = await _upload_packs(packer, transfer)
+    finally:
+        await in_thread(packer.close)
+    await failpoint("save.after_packs")
+    manifest = await in_thread(packer.manifest, uploaded)
+    stored = await in_thread(encode, manifest)
+    key = await transfer.upload("manifest", stored)
+    await failpoint("save.after_manifest_put")
+    draft = SnapshotDraft(
+        id=new_id(),
+        type=kind,
+        parent=parent,
+        manifest_key=key,
+        manifest_sha256=hashlib.sha256(stored).hexdigest(),
+        files=manifest.files,
+        bytes=manifest.bytes,
+        new_bytes=sum(pack.length for pack in uploaded) + len(stored),
+    )
+    return Saved(draft, manifest, stored)
+
+
+async def _upload_packs(packer: Packer, transfer: Transfer) -> list[StoredPack]:
+    done: list[StoredPack] = []
+    ahead: list[_Uploading] = []
+    try:
+        while (pack := await in_thread(packer.following)) is not None:
+            await failpoint("save.before_pack_put")
+            uploading = asyncio.create_task(transfer.upload("pack", pack.content))
+            ahead.append(_Uploading(pack, uploading))
+            if len(ahead) > UPLOADS_AHEAD:
+                done.append(await _finished(ahead))
+        while ahead:
+            done.append(await _finished(ahead))
+    finally:
+        for left in ahead:
+            left.task.cancel()
+        await asyncio.gather(*(left.task for left in ahead), return_exceptions=True)
+    return done
+
+
+async def _finished(ahead: list[_Uploading]) -> StoredPack:
+    key = await ahead[0].task
+    await failpoint("save.after_pack_put")
+    pack = ahead.pop(0).pack
+    return StoredPack(key, len(pack.content), pack.frames)

@@ -1,0 +1,160 @@
+"""Walks a workspace by directory handles: what is there, never what a link leads to.
+
+The walk is iterative and keeps one handle per level. Something that goes away while it is looked at
+was not there; sockets, FIFOs and devices are named as skipped.
+"""
+
+import os
+import stat
+from collections.abc import Generator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from executor.workspace.beneath import DIRECTORY
+from executor.workspace.errors import SaveFailed
+from executor.workspace.manifest import Kind, Skipped
+
+STAGING_PREFIX = b".berth-restore-"
+MAX_DEPTH = 512
+"""Levels, each of which holds a handle."""
+
+_SPECIAL = {
+    stat.S_IFSOCK: "socket",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`parent` is open until the walk goes on."""
+
+    path: bytes
+    name: bytes
+    parent: int
+    kind: Kind
+    status: os.stat_result
+
+
+@dataclass(slots=True)
+class _Level:
+    path: bytes
+    handle: int
+    names: list[bytes]
+
+
+def walk(root: Path, *, max_items: int, skipped: list[Skipped]) -> Generator[Found, None, None]:
+    """In a fixed order, directories before what is in them. Raises `SaveFailed`, `OSError`."""
+    walker = _Walk(max_items=max_items, skipped=skipped)
+    with ExitStack() as cleanup:
+        cleanup.callback(walker.close)
+        walker.enter(os.open(root, DIRECTORY), b"")
+        while (found := walker.following()) is not None:
+            yield found
+            if found.kind is Kind.DIRECTORY:
+                walker.descend(found)
+
+
+class _Walk:
+    def __init__(self, *, max_items: int, skipped: list[Skipped]) -> None:
+        self._levels: list[_Level] = []
+        self._left = max_items
+        self._skipped = skipped
+
+    def enter(self, handle: int, path: bytes) -> None:
+        names = sorted(map(os.fsencode, os.listdir(handle)), reverse=True)
+        if not path:
+            names = [name for name in names if not name.startswith(STAGING_PREFIX)]
+        self._levels.append(_Level(path, handle, names))
+
+    def descend(self, found: Found) -> None:
+        if len(self._levels) >= MAX_DEPTH:
+            self._skipped.append(Skipped(found.path, "too_deep"))
+            return
+        try:
+            handle = open_directory(found.parent, found.name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # it became a link or a file in this moment: seen as an empty directory
+            self._skipped.append(Skipped(found.path, os.strerror(error.errno or 0)))
+            return
+        self.enter(handle, found.path)
+
+    def following(self) -> Found | None:
+        while self._levels:
+            level = self._levels[-1]
+            if not level.names:
+                os.close(self._levels.pop().handle)
+                continue
+            found = self._look(level, level.names.pop())
+            if found is not None:
+                return found
+        return None
+
+    def close(self) -> None:
+        while self._levels:
+            os.close(self._levels.pop().handle)
+
+    def _look(self, level: _Level, name: bytes) -> Found | None:
+        path = level.path + b"/" + name if level.path else name
+        try:
+            status = os.stat(name, dir_fd=level.handle, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        self._left -= 1
+        if self._left < 0:
+            raise SaveFailed("too_many_entries")
+        kind = _kind(status.st_mode)
+        if kind is None:
+            special = _SPECIAL.get(stat.S_IFMT(status.st_mode), "unknown")
+            self._skipped.append(Skipped(path, special))
+            return None
+        return Found(path, name, level.handle, kind, status)
+
+
+def open_directory(parent: int, name: bytes) -> int:
+    try:
+        return os.open(name, DIRECTORY, dir_fd=parent)
+    except PermissionError:
+        return _open_locked(parent, name, DIRECTORY, 0o500)
+
+
+def open_file(parent: int, name: bytes) -> int:
+    """Never blocks on what became a FIFO, never follows what became a link."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=parent)
+    except PermissionError:
+        return _open_locked(parent, name, flags, 0o400)
+
+
+def _open_locked(parent: int, name: bytes, flags: int, needed: int) -> int:
+    """A file without permissions belongs to the session all the same: opened up for a moment.
+
+    By a handle that cannot read (O_PATH), so that no link can come in between.
+    """
+    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISLNK(mode):
+            raise FileNotFoundError(name)
+        through = Path(f"/proc/self/fd/{handle}")
+        through.chmod(stat.S_IMODE(mode) | needed)
+        try:
+            # the link in /proc is the way to this very file: following it is the point
+            return os.open(through, flags & ~os.O_NOFOLLOW)
+        finally:
+            through.chmod(stat.S_IMODE(mode))
+    finally:
+        os.close(handle)
+
+
+def _kind(mode: int) -> Kind | None:
+    if stat.S_ISREG(mode):
+        return Kind.FILE
+    if stat.S_ISDIR(mode):
+        return Kind.DIRECTORY
+    return Kind.LINK if stat.S_ISLNK(mode) else None
