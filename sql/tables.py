@@ -1,7 +1,7 @@
 """The tables as SQLAlchemy Core metadata: for migrations, and for lists with many filters.
 
 Every row that a person can see carries `project_id`, and every foreign key between such rows
-includes it. Time is `now()`. Hot rows are narrow: what a run was asked and answered stands in `run_payloads`.
+includes it. Time is `now()`. Hot rows are narrow: a run's prompt and output stand elsewhere.
 """
 
 from sqlalchemy import (

@@ -1,0 +1,237 @@
+"""A session's line: how runs enter it, leave it, go back to it.
+
+Pure; saving promotes what follows a head that left. `attempt` fences: every exit from claimed,
+running or waiting back to queued, and every parking, raises it. `failures` counts: backoff and the
+cap look at it; drains, upgrades and parks don't raise it. `losses` counts lost hosts, containers
+and executors in a row.
+"""
+
+import secrets
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis.ids import new_id
+from contracts.commands import CancelRun, RemoveWorker, ReplyToAsk, StopWorker
+from contracts.events import (
+    HumanLoopResolved,
+    RunClosed,
+    RunFinished,
+    RunParked,
+    RunQueued,
+    RunRetrying,
+    WorkerStopped,
+    WorkerSuperseded,
+)
+from contracts.human_loop import RequestState
+from contracts.reasons import ADVICE, Reason
+from contracts.runs import LIVE, RunState
+from contracts.workers import WorkerState
+from control_plane.domain.session_state import (
+    RequestRow,
+    RunEnd,
+    RunRow,
+    SessionState,
+    TaskChange,
+    WorkerRow,
+)
+
+LOSSES = frozenset({Reason.WORKER_LOST, Reason.WORKER_START_FAILED, Reason.EXECUTOR_INTERRUPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Times in seconds."""
+
+    lease: float = 30.0
+    cancel_deadline: float = 30.0
+    backoff_base: float = 1.0
+    backoff_cap: float = 120.0
+    max_losses: int = 5
+
+
+def backoff(failures: int, policy: Policy) -> float:
+    """Exponential with full jitter: uniform over (0, min(cap, base * 2^(failures-1))]."""
+    ceiling = min(policy.backoff_cap, policy.backoff_base * 2 ** max(0, failures - 1))
+    return ceiling * (1 + secrets.randbelow(1000)) / 1000
+
+
+def enqueue(state: SessionState, run: RunRow) -> None:
+    """A new run: the head if nobody stands there, else pending."""
+    run.state = RunState.PENDING if state.head is not None else RunState.QUEUED
+    state.new_runs.append(run)
+    if state.head is None:
+        state.head = run
+    state.tell(queued(run), run=run, project=True)
+    task_changed(state, run)
+
+
+def finish(state: SessionState, run: RunRow, new: RunState, end: RunEnd) -> None:
+    """Ends a run for good: terminal is final, open asks are withdrawn, the head's place is free."""
+    run.state = new
+    run.claim_id = None
+    state.ends[run.id] = end
+    state.closed.append(run)
+    for request in state.requests:
+        if request.run_id == run.id and request.state is RequestState.PENDING:
+            withdraw(state, request, run)
+    state.tell(
+        RunFinished(
+            state=new.value,  # type: ignore[arg-type] # only terminal states come here
+            reason=end.reason,
+            remedy=ADVICE[end.reason].remedy,
+            detail=end.detail,
+            snapshot_id=end.snapshot_id,
+            unsaved=end.unsaved,
+        ),
+        run=run,
+        project=True,
+    )
+    state.tell(RunClosed(state=new.value), run=run)  # type: ignore[arg-type] # as above
+    task_changed(state, run, end.reason)
+    if state.head is run:
+        leave_line(state)
+
+
+def leave_line(state: SessionState) -> None:
+    """The one exit: the head's place is free, its worker idle; saving promotes who stands next."""
+    state.head = None
+    if state.worker is not None and state.worker.state is WorkerState.BUSY:
+        state.worker.state = WorkerState.IDLE
+
+
+def withdraw(state: SessionState, request: RequestRow, run: RunRow) -> None:
+    request.state = RequestState.WITHDRAWN
+    state.tell(HumanLoopResolved(request_id=request.id, outcome="withdrawn"), run=run, project=True)
+
+
+def retry_or_fail(
+    state: SessionState, run: RunRow, reason: Reason, policy: Policy, *, detail: str = ""
+) -> None:
+    """The attempt is over without a result: requeued with backoff, or failed when too many were."""
+    advice = ADVICE[reason]
+    if run.cancel_requested:
+        finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
+        return
+    failures = run.failures + (1 if advice.counts_as_failure else 0)
+    losses = run.losses + 1 if reason in LOSSES else 0
+    if losses >= policy.max_losses:
+        end = RunEnd(reason=Reason.WORKER_LOST_REPEATEDLY, detail=f"last: {reason}. {detail}")
+        finish(state, run, RunState.FAILED, end)
+        return
+    if failures >= run.max_failures and reason not in LOSSES and advice.counts_as_failure:
+        finish(state, run, RunState.FAILED, RunEnd(reason=reason, detail=detail))
+        return
+    delay = backoff(failures, policy) if advice.counts_as_failure else 0.0
+    state.tell(
+        RunRetrying(
+            reason=reason,
+            next_attempt=run.attempt + 1,
+            failures=failures,
+            delay_seconds=round(delay, 3),
+            detail=detail,
+        ),
+        run=run,
+        project=True,
+    )
+    run.failures, run.losses = failures, losses
+    requeue(state, run, delay=delay)
+
+
+def requeue(state: SessionState, run: RunRow, *, delay: float = 0.0) -> None:
+    """Back to queued: the former attempt is fenced in this very transaction."""
+    _leave_worker(state, run)
+    run.state = RunState.QUEUED
+    run.delay = delay
+    state.tell(queued(run), run=run, project=True)
+    task_changed(state, run)
+
+
+def queued(run: RunRow) -> RunQueued:
+    return RunQueued(
+        agent=run.agent, state="pending" if run.state is RunState.PENDING else "queued"
+    )
+
+
+def park(state: SessionState, run: RunRow, reason: Reason | None = None) -> None:
+    """Waits for a person without a worker, keeping its place; an answer that came in requeues."""
+    if not any(r.state is RequestState.PENDING for r in state.requests):
+        requeue(state, run)
+        return
+    state.tell(RunParked(next_attempt=run.attempt + 1, reason=reason), run=run, project=True)
+    _leave_worker(state, run)
+    run.state = RunState.WAITING
+
+
+def lose(
+    state: SessionState, run: RunRow, reason: Reason, policy: Policy, detail: str = ""
+) -> None:
+    """Its worker is gone: a waiting run with an open ask parks, any other is tried again."""
+    waiting = run.state is RunState.WAITING and not run.cancel_requested
+    if waiting and any(r.state is RequestState.PENDING for r in state.requests):
+        park(state, run, reason)
+    else:
+        retry_or_fail(state, run, reason, policy, detail=detail)
+
+
+def _leave_worker(state: SessionState, run: RunRow) -> None:
+    run.attempt += 1
+    run.worker_id = None
+    run.claim_id = None
+    if state.worker is not None and state.worker.state is WorkerState.BUSY:
+        state.worker.state = WorkerState.IDLE
+
+
+def cancel(state: SessionState, run: RunRow, policy: Policy) -> None:
+    """At once where nothing runs; else asked of the executor, with a deadline."""
+    if run.state in LIVE and run.worker_id is not None and state.worker is not None:
+        if not run.cancel_requested:
+            run.cancel_requested = True
+            run.cancel_in = policy.cancel_deadline
+        state.command(CancelRun(id=new_id(), run_id=run.id, attempt=run.attempt))
+        return
+    finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
+
+
+def supersede(state: SessionState, reason: str) -> WorkerRow | None:
+    """Ends the current worker's epoch: nothing that it still says changes the session."""
+    worker = state.worker
+    if worker is None:
+        return None
+    state.tell(WorkerSuperseded(worker_id=worker.id, epoch=worker.epoch, reason=reason))
+    worker.superseded = True
+    worker.reason = reason
+    state.former_worker, state.worker = worker, None
+    return worker
+
+
+def release(state: SessionState, worker: WorkerRow, snapshot_id: UUID | None) -> None:
+    """Saved, committed, stopped: the session may go to any manager."""
+    state.tell(WorkerStopped(worker_id=worker.id, snapshot_id=snapshot_id))
+    worker.released = True
+    worker.state = WorkerState.STOPPED
+    state.former_worker, state.worker = worker, None
+
+
+def ask_to_stop(state: SessionState) -> None:
+    if state.worker is not None and not state.worker.stopping:
+        state.worker.stopping = True
+        state.worker.state = WorkerState.STOPPING
+        state.command(StopWorker(id=new_id()))
+
+
+def ask_to_remove(state: SessionState, worker: WorkerRow, *, forced: bool) -> None:
+    """For the manager itself; the command outlives the epoch."""
+    worker.remove_requested = True
+    state.commands.append((worker.id, RemoveWorker(id=new_id(), forced=forced)))
+
+
+def offer_answer(state: SessionState, request: RequestRow, run: RunRow) -> None:
+    """Tells the worker that there is an answer to take."""
+    state.command(
+        ReplyToAsk(id=new_id(), run_id=run.id, ask_id=request.ask_id, request_id=request.id)
+    )
+
+
+def task_changed(state: SessionState, run: RunRow, reason: Reason | None = None) -> None:
+    if run.task_id is not None:
+        state.tasks.append(TaskChange(run.task_id, run.id, run.state, reason))

@@ -1,0 +1,301 @@
+"""What an executor's spool entries do to its session. Pure: one function per kind of entry.
+
+Precondition, checked by the service under the lock: the worker is current and the entries follow
+its `last_source_seq` without a gap. An entry that a guard refuses is acknowledged, dropped and
+named in the answer; it never refuses the batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+from uuid import UUID
+
+import msgspec
+
+from contracts.errors import Code
+from contracts.events import (
+    AlertRaised,
+    AnyEvent,
+    MessageDelta,
+    MessageStop,
+    RunLog,
+    RunStarted,
+    RunWarning,
+    ThoughtDelta,
+    TodoUpdate,
+    ToolCall,
+    ToolResult,
+    ToolUpdate,
+    UsageUpdate,
+    WorkerStep,
+    WorkspaceRestored,
+    WorkspaceSaved,
+    WorkspaceUnsaved,
+    kind_of,
+)
+from contracts.reasons import ADVICE
+from contracts.runs import LIVE, RunState
+from contracts.snapshots import SnapshotKind
+from contracts.spool import (
+    AnyEntry,
+    Asked,
+    AskWithdrawn,
+    EventReported,
+    Refused,
+    RunFinishedReported,
+    RunInterrupted,
+    RunParkedReported,
+    RunStartedReported,
+    SnapshotCommitted,
+    StopFailed,
+    WorkerStoppedReported,
+)
+from contracts.workers import WorkerState
+from control_plane.domain import asks, line
+from control_plane.domain.line import Policy
+from control_plane.domain.session_state import (
+    NewEvent,
+    NewSnapshot,
+    RunEnd,
+    RunRow,
+    SessionState,
+    WorkerRow,
+)
+
+REPORTABLE = (
+    MessageDelta,
+    MessageStop,
+    ThoughtDelta,
+    ToolCall,
+    ToolUpdate,
+    ToolResult,
+    TodoUpdate,
+    UsageUpdate,
+    RunLog,
+    RunWarning,
+    WorkspaceRestored,
+    WorkerStep,
+)
+"""A worker cannot speak for the control plane: no other event is taken from it."""
+
+MAX_EVENT_BYTES = 1024 * 1024
+
+_decode_event: Callable[[bytes], AnyEvent] = msgspec.json.Decoder(AnyEvent).decode
+
+
+@dataclass(slots=True)
+class Fold:
+    """One worker's batch on one session."""
+
+    state: SessionState
+    worker: WorkerRow
+    policy: Policy
+    committed: set[UUID]
+    """Snapshots that a finish may name: the head, and what this batch committed."""
+    refused: list[Refused] = field(default_factory=list[Refused])
+
+    def refuse(self, entry: AnyEntry, code: Code) -> None:
+        self.refused.append(Refused(seq=entry.seq, code=code.value))
+
+
+def apply(fold: Fold, entries: list[AnyEntry]) -> None:
+    for entry in entries:
+        fold.worker.last_source_seq = entry.seq
+        if fold.worker.released:
+            fold.refuse(entry, Code.STALE_EPOCH)
+            continue
+        fold.state.trace_id = entry.trace_id
+        _apply_one(fold, entry)
+
+
+def _apply_one(fold: Fold, entry: AnyEntry) -> None:
+    match entry:
+        case EventReported():
+            _event(fold, entry)
+        case SnapshotCommitted():
+            _snapshot(fold, entry)
+        case WorkerStoppedReported():
+            _stopped(fold, entry)
+        case StopFailed():
+            _stop_failed(fold, entry)
+        case _:
+            _run_entry(fold, entry)
+
+
+RunEntry = (
+    RunStartedReported
+    | Asked
+    | AskWithdrawn
+    | RunFinishedReported
+    | RunInterrupted
+    | RunParkedReported
+)
+
+
+def _run_entry(fold: Fold, entry: RunEntry) -> None:
+    run = live_run(fold, entry, entry.run_id, entry.attempt)
+    if run is None:
+        return
+    match entry:
+        case RunStartedReported():
+            _started(fold, run, entry)
+        case Asked():
+            asks.asked(fold.state, run, entry)
+        case AskWithdrawn():
+            asks.withdrawn(fold.state, run, entry.ask_id)
+        case RunFinishedReported():
+            _finished(fold, run, entry)
+        case RunInterrupted():
+            line.lose(fold.state, run, entry.reason, fold.policy, entry.detail)
+        case RunParkedReported():
+            line.park(fold.state, run)
+        case _:
+            assert_never(entry)
+
+
+def live_run(fold: Fold, entry: AnyEntry, run_id: UUID, attempt: int | None) -> RunRow | None:
+    """The head, if the entry speaks for its present attempt on this worker; else refused."""
+    run = fold.state.head
+    if run is None or run.id != run_id:
+        fold.refuse(entry, Code.ALREADY_FINISHED)
+        return None
+    if run.state not in LIVE or run.attempt != attempt or run.worker_id != fold.worker.id:
+        fold.refuse(entry, Code.STALE_ATTEMPT)
+        return None
+    return run
+
+
+def _started(fold: Fold, run: RunRow, entry: RunStartedReported) -> None:
+    if run.state is RunState.CLAIMED:
+        run.state = RunState.RUNNING
+    run.started = True
+    fold.state.resumes[run.id] = entry.resume.value
+    fold.state.tell(
+        RunStarted(agent=run.agent, resume=entry.resume, resume_reason=entry.resume_reason),
+        run=run,
+        project=True,
+    )
+
+
+def _event(fold: Fold, entry: EventReported) -> None:
+    run: RunRow | None = None
+    if entry.run_id is not None:
+        run = live_run(fold, entry, entry.run_id, entry.attempt)
+        if run is None:
+            return
+    raw = bytes(entry.event)
+    event = _checked(raw)
+    if event is None:
+        fold.refuse(entry, Code.VALIDATION)
+        return
+    told = NewEvent(
+        event=raw,
+        kind=kind_of(event),
+        run_id=run.id if run else None,
+        attempt=run.attempt if run else None,
+        epoch=fold.worker.epoch,
+        trace_id=entry.trace_id,
+    )
+    fold.state.events.append(told)
+    if isinstance(event, TodoUpdate) and run is not None:
+        fold.state.todos = (run.id, told, event.entries)
+
+
+def _checked(raw: bytes) -> Any:  # noqa: ANN401 # an event of REPORTABLE, or None
+    if len(raw) > MAX_EVENT_BYTES:
+        return None
+    try:
+        event = _decode_event(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return event if isinstance(event, REPORTABLE) else None
+
+
+def _snapshot(fold: Fold, entry: SnapshotCommitted) -> None:
+    state, draft = fold.state, entry.snapshot
+    acknowledged = draft.type is SnapshotKind.ACKNOWLEDGED
+    if draft.type is SnapshotKind.SIDE:
+        fold.refuse(entry, Code.CONFLICT)
+        return
+    if not owns_key(state, draft.manifest_key):
+        fold.refuse(entry, Code.FORBIDDEN)
+        return
+    if draft.parent != state.session.head_snapshot_id:
+        fold.refuse(entry, Code.HEAD_MOVED)
+        return
+    state.snapshots.append(
+        NewSnapshot(draft, entry.run_id, entry.attempt, fold.worker.epoch, entry.seq)
+    )
+    fold.committed.add(draft.id)
+    if acknowledged:
+        state.session.head_snapshot_id = draft.id
+        fold.worker.pinned = False
+    run = state.head if state.head and state.head.id == entry.run_id else None
+    state.tell(
+        WorkspaceSaved(
+            snapshot_id=draft.id,
+            type=draft.type.value,
+            files=draft.files,
+            bytes=draft.bytes,
+            new_bytes=draft.new_bytes,
+        ),
+        run=run,
+    )
+
+
+def owns_key(state: SessionState, key: str) -> bool:
+    """An executor commits only what was uploaded under its own session's prefix."""
+    return key.startswith(session_prefix(state.session.project_id, state.id))
+
+
+def session_prefix(project_id: UUID, session_id: UUID) -> str:
+    return f"p/{project_id.hex}/s/{session_id.hex}/"
+
+
+def _finished(fold: Fold, run: RunRow, entry: RunFinishedReported) -> None:
+    state = fold.state
+    named = entry.snapshot_id
+    unsaved = entry.unsaved or (named is not None and named not in fold.committed)
+    if unsaved:
+        fold.worker.pinned = True
+        state.tell(
+            WorkspaceUnsaved(detail="the workspace is not saved yet; its worker is kept"),
+            run=run,
+            project=True,
+        )
+    if entry.usage is not None:
+        state.usage.append((run.id, run.attempt, entry.usage))
+    if entry.state == "failed" and entry.retryable and ADVICE[entry.reason].retry_helps:
+        line.retry_or_fail(state, run, entry.reason, fold.policy, detail=entry.detail)
+        return
+    end = RunEnd(
+        reason=entry.reason,
+        detail=entry.detail,
+        output=entry.output,
+        snapshot_id=None if unsaved else entry.snapshot_id,
+        unsaved=unsaved,
+    )
+    line.finish(state, run, RunState(entry.state), end)
+
+
+def _stopped(fold: Fold, entry: WorkerStoppedReported) -> None:
+    state = fold.state
+    if state.head is not None and state.head.worker_id == fold.worker.id:
+        fold.refuse(entry, Code.SESSION_BUSY)
+        return
+    if entry.snapshot_id is not None and entry.snapshot_id not in fold.committed:
+        fold.refuse(entry, Code.HEAD_MOVED)
+        _keep(fold, "the stop named a snapshot that was not committed")
+        return
+    line.release(state, fold.worker, entry.snapshot_id)
+
+
+def _stop_failed(fold: Fold, entry: StopFailed) -> None:
+    _keep(fold, entry.reason)
+
+
+def _keep(fold: Fold, reason: str) -> None:
+    """A failed save leaves the container where it is."""
+    fold.worker.stopping = False
+    fold.worker.state = WorkerState.IDLE
+    fold.state.tell(AlertRaised(code="save_failed", detail=reason), project=True)

@@ -1,0 +1,217 @@
+"""One session under its stream's lock: loaded, changed by pure functions, saved.
+
+Authoritative is the database; this is its content for as long as the lock is held. Every change to
+a session's line or log goes through it: claim, report, cancel, reply, reclaim. Transitions that
+belong together happen on one `SessionState`; the store writes what differs from what it loaded.
+
+Only the *head* of the line and its worker are loaded: what is pending behind it is reached by
+promotion, what is closed never changes.
+"""
+
+import datetime
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from contracts.commands import AnyCommand
+from contracts.events import AnyEvent, TodoEntry, UsageUpdate
+from contracts.human_loop import RequestState
+from contracts.reasons import Reason
+from contracts.runs import RunState
+from contracts.sessions import SessionState as SessionLife
+from contracts.snapshots import SnapshotDraft
+from contracts.workers import WorkerState
+
+
+@dataclass(slots=True)
+class RunRow:
+    """`runs`, without what only lists show."""
+
+    id: UUID
+    project_id: UUID
+    session_id: UUID
+    task_id: UUID | None
+    agent: str
+    state: RunState
+    line_no: int
+    attempt: int
+    failures: int
+    losses: int
+    max_failures: int
+    claim_id: UUID | None
+    worker_id: UUID | None
+    cancel_requested: bool
+    started: bool
+    available: bool
+    """`available_at` has come."""
+    delay: float | None = None
+    """To write: seconds from now until it may be claimed."""
+    cancel_in: float | None = None
+    """To write: seconds from now to `cancel_deadline`."""
+
+
+@dataclass(slots=True)
+class RunEnd:
+    """What a run's end adds to its payload."""
+
+    reason: Reason
+    detail: str = ""
+    output: str | None = None
+    snapshot_id: UUID | None = None
+    unsaved: bool = False
+
+
+@dataclass(slots=True)
+class WorkerRow:
+    """The session's current worker: neither released nor superseded."""
+
+    id: UUID
+    project_id: UUID
+    session_id: UUID
+    epoch: int
+    manager_id: UUID
+    state: WorkerState
+    last_source_seq: int
+    pinned: bool
+    stopping: bool
+    lease_expired: bool
+    token_hash: str = ""
+    released: bool = False
+    superseded: bool = False
+    remove_requested: bool = False
+    reason: str = ""
+    lease_in: float | None = None
+    """To write: seconds from now; for a worker made now."""
+
+
+@dataclass(slots=True)
+class RequestRow:
+    """A human-loop request of the head run that is pending or answered."""
+
+    id: UUID
+    project_id: UUID
+    session_id: UUID
+    run_id: UUID
+    attempt: int
+    ask_id: UUID
+    type: str
+    state: RequestState
+    title: str
+    tool: str
+    input: Any
+    input_hash: str
+    options: Any
+    form: Any
+    option_id: str | None = None
+    option_kind: str | None = None
+    text: str | None = None
+    content: Any = None
+    decided_by: UUID | None = None
+    delivered_epoch: int | None = None
+    delivered_attempt: int | None = None
+
+
+@dataclass(slots=True)
+class SessionRow:
+    id: UUID
+    project_id: UUID
+    agent: str
+    model: str | None
+    mode: str | None
+    provider_options: dict[str, Any]
+    life: SessionLife
+    epoch: int
+    head_snapshot_id: UUID | None
+    has_history: bool
+    """A run of this session has started before."""
+
+
+@dataclass(slots=True)
+class NewEvent:
+    event: AnyEvent | bytes
+    """Bytes: an event as the executor encoded it, checked before."""
+    kind: str
+    run_id: UUID | None
+    attempt: int | None
+    epoch: int | None
+    trace_id: str
+    at: datetime.datetime | None = None
+    project: bool = False
+    """Also told on the project's stream, by the outbox."""
+    seq: int = 0
+    """Set when it is appended."""
+
+
+@dataclass(slots=True)
+class NewSnapshot:
+    draft: SnapshotDraft
+    run_id: UUID | None
+    attempt: int | None
+    epoch: int
+    source_seq: int
+
+
+@dataclass(slots=True)
+class TaskChange:
+    """For the projector: what a run did to its task."""
+
+    task_id: UUID
+    run_id: UUID
+    run_state: RunState
+    reason: Reason | None = None
+
+
+@dataclass(slots=True)
+class SessionState:
+    session: SessionRow
+    last_seq: int
+    head: RunRow | None
+    worker: WorkerRow | None
+    requests: list[RequestRow]
+    trace_id: str = ""
+
+    new_runs: list[RunRow] = field(default_factory=list[RunRow])
+    closed: list[RunRow] = field(default_factory=list[RunRow])
+    """Runs that ended here: the former head, or one that was canceled while pending."""
+    ends: dict[UUID, RunEnd] = field(default_factory=dict[UUID, RunEnd])
+    resumes: dict[UUID, str] = field(default_factory=dict[UUID, str])
+    former_worker: WorkerRow | None = None
+    """The worker that was current when loaded, if it no longer is."""
+    events: list[NewEvent] = field(default_factory=list[NewEvent])
+    commands: list[tuple[UUID, AnyCommand]] = field(default_factory=list[tuple[UUID, AnyCommand]])
+    snapshots: list[NewSnapshot] = field(default_factory=list[NewSnapshot])
+    todos: tuple[UUID, NewEvent, list[TodoEntry]] | None = None
+    usage: list[tuple[UUID, int, UsageUpdate]] = field(
+        default_factory=list[tuple[UUID, int, UsageUpdate]]
+    )
+    tasks: list[TaskChange] = field(default_factory=list[TaskChange])
+
+    @property
+    def id(self) -> UUID:
+        return self.session.id
+
+    def tell(
+        self,
+        event: AnyEvent,
+        *,
+        run: RunRow | None = None,
+        project: bool = False,
+        trace_id: str = "",
+    ) -> NewEvent:
+        """Appends an event of ours to the session's log."""
+        told = NewEvent(
+            event=event,
+            kind=str(event.__struct_config__.tag),
+            run_id=run.id if run else None,
+            attempt=run.attempt if run else None,
+            epoch=self.worker.epoch if self.worker else None,
+            trace_id=trace_id or self.trace_id,
+            project=project,
+        )
+        self.events.append(told)
+        return told
+
+    def command(self, command: AnyCommand) -> None:
+        """Adds a command for the current worker."""
+        if self.worker is not None:
+            self.commands.append((self.worker.id, command))

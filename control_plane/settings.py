@@ -1,0 +1,72 @@
+"""The control plane's settings: one frozen struct, read once at start from `BERTH_*`."""
+
+from typing import Annotated
+
+import msgspec
+
+from chassis.settings import Secret
+from control_plane.domain.claims import Timing
+from control_plane.domain.line import Policy
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    database_url: Secret
+    object_store_url: str
+    """Where this process and the relays reach the store; presigned URLs are bound to its host."""
+    object_store_bucket: str
+    object_store_access_key: Secret
+    object_store_secret_key: Secret
+    object_store_region: str = "us-east-1"
+
+    gateway_public_key: str
+    """PEM, Ed25519: whose signature on `X-Berth-Identity` is believed."""
+    gateway_service_key: Secret
+    manager_service_key: Secret
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8010
+    pool_size: Annotated[int, msgspec.Meta(ge=2, le=200)] = 12
+    loops: bool = True
+    """Off: this replica serves only; another one runs the background duties."""
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8 * 1024 * 1024
+    cors_origins: list[str] = []
+    debug: bool = False
+    log_level: str = "info"
+    trace_exporter: str = "none"
+    failpoints: str = ""
+    graceful_seconds: Seconds = 8.0
+
+    lease_seconds: Seconds = 30.0
+    heartbeat_seconds: Seconds = 5.0
+    outage_grace_seconds: Seconds = 900.0
+    idle_after_seconds: Seconds = 600.0
+    remove_after_seconds: Seconds = 3600.0
+    park_after_seconds: Seconds = 900.0
+    cancel_grace_seconds: Seconds = 5.0
+    cancel_deadline_seconds: Seconds = 45.0
+    save_deadline_seconds: Seconds = 120.0
+    backoff_base_seconds: Seconds = 1.0
+    backoff_cap_seconds: Seconds = 120.0
+    max_losses: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
+    claim_batch: Annotated[int, msgspec.Meta(ge=1, le=200)] = 10
+    sse_heartbeat_seconds: Seconds = 10.0
+    poll_seconds: Seconds = 2.0
+    """Polling is the truth, NOTIFY the hint."""
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            lease=self.lease_seconds,
+            cancel_deadline=self.cancel_deadline_seconds,
+            backoff_base=self.backoff_base_seconds,
+            backoff_cap=self.backoff_cap_seconds,
+            max_losses=self.max_losses,
+        )
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(
+            save_deadline=self.save_deadline_seconds, cancel_grace=self.cancel_grace_seconds
+        )
