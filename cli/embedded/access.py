@@ -11,6 +11,7 @@ import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from cli.embedded.errors import StateUnusable
 
@@ -26,6 +27,21 @@ class User:
 
 
 AGENT_USER = User(uid=AGENT_UID, gid=AGENT_UID)
+
+
+class Switch(TypedDict, total=False):
+    """`subprocess`'s arguments."""
+
+    user: int
+    group: int
+    extra_groups: tuple[int, ...]
+
+
+def switch(user: User | None) -> Switch:
+    """What starts a program as `user`; nothing where that is ourselves."""
+    if user is None or user.uid == os.geteuid():
+        return {}
+    return {"user": user.uid, "group": user.gid, "extra_groups": user.groups}
 
 
 def database_user(*names: str) -> User:

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.embedded.access import User, give_tree
+from cli.embedded.access import User, give_tree, switch
 from cli.embedded.errors import DiskFull, EmbeddedError, OtherVersion, StartFailed
 from cli.embedded.postgres_binaries import MAJOR, PostgresBinaries
 from cli.embedded.processes import PLAIN_ENV
@@ -62,7 +62,6 @@ class Cluster:
         return state.partition(":")[2].strip() in {"shut down", "shut down in recovery"}
 
     def _run(self, program: str, *arguments: str) -> str:
-        user = self.user
         done = subprocess.run(
             [self.programs.program(program), *arguments],
             env=PLAIN_ENV,
@@ -73,9 +72,7 @@ class Cluster:
             timeout=_PROGRAM_WITHIN,
             check=False,
             umask=0o077,
-            user=None if user is None else user.uid,
-            group=None if user is None else user.gid,
-            extra_groups=None if user is None else user.groups,
+            **switch(self.user),
         )
         if done.returncode != 0:
             raise explain(f"{program} failed", done.stderr)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.embedded.access import User
+from cli.embedded.access import User, switch
 from cli.embedded.errors import StartFailed
 from cli.embedded.identity import ProcessIdentity
 
@@ -107,7 +107,6 @@ class ServiceProcess:
 
     def _spawn(self, log: int) -> "subprocess.Popen[bytes]":
         service = self.service
-        user = service.user
         try:
             return subprocess.Popen(
                 service.argv,
@@ -118,9 +117,7 @@ class ServiceProcess:
                 stderr=log,
                 start_new_session=True,
                 umask=0o077,
-                user=None if user is None else user.uid,
-                group=None if user is None else user.gid,
-                extra_groups=None if user is None else user.groups,
+                **switch(service.user),
             )
         except OSError as error:
             raise StartFailed(

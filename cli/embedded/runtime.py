@@ -24,6 +24,7 @@ from cli.embedded.access import (
     link_file,
     link_tree,
     require_traversable,
+    switch,
 )
 from cli.embedded.errors import StartFailed
 from cli.embedded.processes import PLAIN_ENV
@@ -190,9 +191,7 @@ def _prove(runtime: Runtime, packages: tuple[str, ...]) -> None:
         text=True,
         timeout=60,
         check=False,
-        user=user.uid,
-        group=user.gid,
-        extra_groups=user.groups,
+        **switch(user),
     )
     if done.returncode != 0:
         raise StartFailed(
