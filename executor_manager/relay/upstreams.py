@@ -1,0 +1,162 @@
+"""Forwards what was allowed: streams both ways, and waits for an upstream that is away."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Self
+
+import aiohttp
+import yarl
+from aiohttp import web
+
+from chassis.failpoints import failpoint
+from chassis.logs import get_logger
+from contracts.errors import Code
+from contracts.workers import RelayRoutes
+from executor_manager.relay.policy import Allowed, Upstream
+from executor_manager.relay.problems import problem, unavailable
+from executor_manager.relay.settings import Settings
+
+CONNECT_SECONDS = 3.0
+RETRY_FIRST = 0.05
+RETRY_LONGEST = 0.5
+CHUNK = 256 * 1024
+
+_ANSWERED = frozenset(
+    {"content-type", "content-length", "content-encoding", "content-range", "etag"}
+    | {"retry-after", "x-trace-id", "x-request-id", "last-modified"}
+)
+_AWAY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Nothing was sent yet: only after these is a request tried again."""
+
+_NAMES: dict[Upstream, str] = {
+    "control_plane": "the control plane",
+    "object_store": "the object store",
+}
+
+_log = get_logger()
+
+
+class Upstreams:
+    """`routes` is None until the manager has pushed it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.routes: RelayRoutes | None = None
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._sessions: dict[Upstream, aiohttp.ClientSession] = {}
+
+    async def __aenter__(self) -> Self:
+        whole = {
+            "control_plane": self._settings.relay_call_deadline_seconds,
+            "object_store": self._settings.relay_transfer_deadline_seconds,
+        }
+        for upstream in _NAMES:
+            self._sessions[upstream] = await self._stack.enter_async_context(
+                _session(
+                    deadline=whole[upstream],
+                    silence=self._settings.relay_silence_seconds,
+                    # a body that was streamed cannot be sent again on a second connection, which
+                    # aiohttp does for PUT when a kept one turns out to be closed
+                    keep=upstream == "control_plane",
+                )
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def forward(
+        self, request: web.BaseRequest, allowed: Allowed, added: Mapping[str, str]
+    ) -> web.StreamResponse:
+        headers = {k: v for k, v in request.headers.items() if k.lower() in allowed.headers}
+        try:
+            upstream = await self._first_byte(request, allowed, {**headers, **added})
+        except _AWAY:
+            return unavailable(_NAMES[allowed.upstream], "wait until it accepts connections again")
+        except TimeoutError:
+            return problem(Code.UPSTREAM_TIMEOUT, f"{_NAMES[allowed.upstream]} did not answer")
+        except aiohttp.ClientError as error:
+            _log.warning("upstream_failed", upstream=allowed.upstream, error=repr(error))
+            return unavailable(_NAMES[allowed.upstream], "it ended the connection: try again")
+        if upstream is None:
+            return unavailable("the relay's routes", "wait until the manager has pushed them")
+        async with upstream:
+            return await _stream(request, upstream)
+
+    async def _first_byte(
+        self, request: web.BaseRequest, allowed: Allowed, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse | None:
+        clock = asyncio.get_running_loop()
+        ends = clock.time() + self._settings.relay_wait_seconds
+        pause = RETRY_FIRST
+        while True:
+            try:
+                if (url := self._url(allowed)) is not None:
+                    return await self._send(request, url, allowed, headers)
+            except _AWAY:
+                if clock.time() + pause >= ends or _hung_up(request):
+                    raise
+            if clock.time() + pause >= ends:
+                return None
+            await failpoint("relay.upstream_away")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_LONGEST)
+
+    def _url(self, allowed: Allowed) -> yarl.URL | None:
+        if self.routes is None:
+            return None
+        if allowed.upstream == "control_plane":
+            base = self.routes.control_plane_url.rstrip("/")
+        else:
+            base = str(yarl.URL(self.routes.object_store_url).origin())
+        return yarl.URL(base + allowed.target, encoded=True)
+
+    async def _send(
+        self, request: web.BaseRequest, url: yarl.URL, allowed: Allowed, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        return await self._sessions[allowed.upstream].request(
+            request.method,
+            url,
+            headers=headers,
+            data=request.content if request.body_exists else None,
+            allow_redirects=False,
+            skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+        )
+
+
+async def _stream(request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    headers = {k: v for k, v in upstream.headers.items() if k.lower() in _ANSWERED}
+    answer = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
+    try:
+        await answer.prepare(request)
+        async for chunk in upstream.content.iter_chunked(CHUNK):
+            await answer.write(chunk)
+        await answer.write_eof()
+    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        _log.warning("answer_cut", error=repr(error))
+        # whoever reads must see a cut, not an end
+        if request.transport is not None:
+            request.transport.abort()
+    return answer
+
+
+def _hung_up(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _session(*, deadline: float, silence: float, keep: bool) -> aiohttp.ClientSession:
+    # uvicorn and others close idle connections after 5 s: ours are gone before
+    if keep:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
+    else:
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(
+            total=deadline, sock_connect=CONNECT_SECONDS, sock_read=silence
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,  # a proxy from the environment must never see tokens
+    )
