@@ -11,6 +11,10 @@ EmbeddedError
 └── StartFailed         a child ended, or did not become ready; the end of its log is in the message
 """
 
+import contextlib
+import errno
+from collections.abc import Generator
+
 
 class EmbeddedError(Exception):
     """The base; `str()` of it is written for the person at the terminal."""
@@ -46,3 +50,17 @@ class WrongPassword(EmbeddedError):
 
 class StartFailed(EmbeddedError):
     pass
+
+
+@contextlib.contextmanager
+def full_disk_explained(where: object) -> Generator[None, None, None]:
+    """Our own writes below `where` that find no room end as DiskFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise DiskFull(
+            f"The disk that holds {where} is full. Free some space, or set BERTH_HOME to a "
+            "directory on another disk."
+        ) from error

@@ -23,6 +23,7 @@ from cli.embedded.errors import (
     PortTaken,
     StartFailed,
     WrongPassword,
+    full_disk_explained,
 )
 from cli.embedded.ports import LOOPBACK, Ports
 from cli.embedded.processes import Service, ServiceProcess, ready_or_ended
@@ -66,6 +67,10 @@ class EmbeddedObjectStore:
 
     async def start(self) -> None:
         """Ready, with its bucket, when it returns. Raises an EmbeddedError that says what to do."""
+        with full_disk_explained(self._config.folder):
+            await self._start()
+
+    async def _start(self) -> None:
         config = self._config
         await self._process.end_stale()
         await asyncio.to_thread(self._prepare)

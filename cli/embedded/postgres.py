@@ -13,7 +13,13 @@ from pathlib import Path
 import asyncpg
 
 from cli.embedded.access import User, require_traversable
-from cli.embedded.errors import EmbeddedError, PortTaken, StartFailed, WrongPassword
+from cli.embedded.errors import (
+    EmbeddedError,
+    PortTaken,
+    StartFailed,
+    WrongPassword,
+    full_disk_explained,
+)
 from cli.embedded.identity import ProcessIdentity
 from cli.embedded.ports import LOOPBACK, Ports
 from cli.embedded.postgres_binaries import locate
@@ -93,6 +99,10 @@ class EmbeddedPostgres:
 
     async def start(self) -> Started:
         """Ready when it returns. Raises an EmbeddedError that says what to do."""
+        with full_disk_explained(self._config.folder):
+            return await self._start()
+
+    async def _start(self) -> Started:
         config = self._config
         cluster = await asyncio.to_thread(self._prepare)
         created = not self._data.exists()

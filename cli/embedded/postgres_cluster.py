@@ -44,6 +44,7 @@ class Cluster:
             raise explain(f"{self.data} could not be made", str(error)) from error
         finally:
             password.unlink(missing_ok=True)
+            shutil.rmtree(fresh, ignore_errors=True)
 
     def require_version(self) -> None:
         found = (self.data / "PG_VERSION").read_text().strip()

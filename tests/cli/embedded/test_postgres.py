@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import asyncpg
 import pytest
@@ -189,6 +191,15 @@ def test_explain__full_disk() -> None:
     error = explain("initdb failed", 'could not write to file "x": No space left on device')
     assert isinstance(error, DiskFull)
     assert "Free some space" in str(error)
+
+
+async def test_start__no_room_for_our_own_files(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(postgres._config.ports, "pick", Mock(side_effect=full))
+    with pytest.raises(DiskFull, match="set BERTH_HOME to a directory on another disk"):
+        await postgres.start()
 
 
 async def test_stop__from_another_process(postgres: EmbeddedPostgres, open_home: Path) -> None:
