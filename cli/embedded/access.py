@@ -26,6 +26,9 @@ class User:
     groups: tuple[int, ...] = ()
 
 
+_BYTECODE_BEING_WRITTEN = "*.pyc.*"
+"""Another Python's temporary file: gone before it could be copied."""
+
 AGENT_USER = User(uid=AGENT_UID, gid=AGENT_UID)
 
 
@@ -113,7 +116,7 @@ def link_tree(source: Path, target: Path, *, without: Collection[str] = ()) -> N
     Files are hard links where the file system and their mode allow it, so that 100 MB cost nothing;
     links are followed. `without` are names that are left out at any depth.
     """
-    left_out = shutil.ignore_patterns(*without)
+    left_out = shutil.ignore_patterns(*without, _BYTECODE_BEING_WRITTEN)
     shutil.copytree(source, target, ignore=left_out, copy_function=_link_file)
     for folder, _, _ in os.walk(target):
         Path(folder).chmod(0o755)
