@@ -71,6 +71,7 @@ def test_link_tree__readable_by_all_writable_by_none(open_folder: Path) -> None:
     (source / "in" / "tool").write_text("c")
     (source / "in" / "tool").chmod(0o777)
     (source / "test").mkdir()
+    (source / "in" / "module.pyc.1234").touch()
     target = open_folder / "target"
 
     link_tree(source, target, without=("test",))
@@ -81,6 +82,7 @@ def test_link_tree__readable_by_all_writable_by_none(open_folder: Path) -> None:
     assert (source / "in" / "closed").stat().st_mode & 0o777 == 0o600
     assert (target / "in" / "tool").stat().st_mode & 0o777 == 0o755
     assert not (target / "test").exists()
+    assert not (target / "in" / "module.pyc.1234").exists()
 
 
 def test_database_user__the_first_that_exists() -> None:
