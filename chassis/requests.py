@@ -59,6 +59,7 @@ class RequestScope:
         sent_id = headers.get("x-request-id", "")
         request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else str(new_id())
         exchange = _Exchange(scope, send, request_id)
+        cast("dict[str, Any]", scope).setdefault("state", {})["request_id"] = request_id
         method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
         with use_traceparent(headers.get("traceparent")), span(method) as current:
             try:

@@ -1,0 +1,26 @@
+"""Which paths lead to an upstream: a short list, and only in their plain spelling."""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from chassis.errors import NotFound
+from contracts.errors import Code
+
+_ROUTED = (b"/api/", b"/schema")
+_DECODINGS = 3
+"""More than any server behind the gateway applies."""
+
+_STRANGE = re.compile(rb"//|/\.{1,2}(/|$)|[\\\x00-\x1f\x7f]|^/internal(/|$)", re.IGNORECASE)
+
+
+def is_routed(raw_path: bytes) -> bool:
+    """Raises `NotFound` for a path that could mean another one to whoever reads it next."""
+    path = raw_path
+    for _ in range(_DECODINGS):
+        if not path.startswith(b"/") or _STRANGE.search(path):
+            raise NotFound(Code.NOT_FOUND, "there is nothing under this path")
+        decoded = unquote_to_bytes(path)
+        if decoded.count(b"/") != path.count(b"/"):
+            raise NotFound(Code.NOT_FOUND, "a path may not hold an encoded slash")
+        path = decoded
+    return raw_path.startswith(_ROUTED)

@@ -1,0 +1,157 @@
+"""Everything under `/api/`: known, within its limit, and passed on as it comes."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import aiohttp
+from litestar.datastructures import Headers
+from litestar.types import HTTPScope, Message, Receive, Send
+from yarl import URL
+
+from chassis.errors import BerthError, DependencyUnavailable, NotFound
+from chassis.logs import get_logger
+from chassis.problems import send_problem
+from chassis.telemetry import traceparent
+from contracts.errors import Code
+from gateway.auth import Caller, Callers
+from gateway.exchange import ClientBody, Patience
+from gateway.headers import Hop, to_upstream
+from gateway.limits import RateLimiter
+from gateway.settings import Settings
+from gateway.stream import Answer
+
+_log = get_logger()
+
+
+class Proxy:
+    """One upstream: the control plane."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        callers: Callers,
+        limiter: RateLimiter,
+        upstream: aiohttp.ClientSession,
+    ) -> None:
+        self._settings = settings
+        self._callers = callers
+        self._limiter = limiter
+        self._upstream = upstream
+        self._base = settings.control_plane_url.rstrip("/")
+        self._answers: set[Answer] = set()
+        self._stopping = False
+
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        headers = Headers.from_scope(scope)
+        if "websocket" in headers.get("upgrade", "").lower():
+            raise NotFound(Code.NOT_FOUND, "there is no WebSocket under this path")
+        caller = await self._callers.identify(headers)
+        limit = caller.rate_limit or self._settings.requests_per_minute
+        allowance = self._limiter.take(caller.key_id, limit)
+        send = _with_headers(send, allowance.headers())
+        if allowance.retry_after is not None:
+            detail = f"this key may make {limit} requests a minute"
+            error = BerthError(Code.RATE_LIMITED, detail, retry_after=allowance.retry_after)
+            await send_problem(send, error)
+            return
+        most = self._settings.max_body_bytes
+        if int(headers.get("content-length", "0")) > most:
+            raise BerthError(Code.TOO_LARGE, f"a body holds at most {most} bytes")
+        await self._pass_on(
+            scope, ClientBody(receive, most, self._settings.idle_seconds), send, caller
+        )
+
+    def stop(self) -> None:
+        """Event streams under way are told to come back elsewhere."""
+        self._stopping = True
+        for answer in list(self._answers):
+            answer.stop()
+
+    async def _pass_on(
+        self, scope: HTTPScope, body: ClientBody, send: Send, caller: Caller
+    ) -> None:
+        data = await body.first()
+        patience = Patience()
+        answer = Answer(send, patience, self._settings.idle_seconds)
+        self._answers.add(answer)
+        if self._stopping:
+            answer.stop()
+        watcher = asyncio.create_task(self._watch(body, patience))
+        try:
+            async with patience:
+                await self._exchange(scope, data, caller, answer)
+        except aiohttp.ClientError as error:
+            self._upstream_failed(error, body, answer)
+        except TimeoutError:
+            await self._ended(patience, answer)
+        finally:
+            watcher.cancel()
+            self._answers.discard(answer)
+
+    async def _watch(self, body: ClientBody, patience: Patience) -> None:
+        await body.sent.wait()
+        patience.extend(self._settings.first_byte_seconds)
+        await body.departure()
+        patience.end("left")
+
+    async def _exchange(
+        self,
+        scope: HTTPScope,
+        data: bytes | AsyncGenerator[bytes] | None,
+        caller: Caller,
+        answer: Answer,
+    ) -> None:
+        # as it was sent: any normalising here could make another path of it
+        target = scope["raw_path"].decode("ascii")
+        if scope["query_string"]:
+            target += "?" + scope["query_string"].decode("ascii")
+        async with self._upstream.request(
+            scope["method"],
+            URL(self._base + target, encoded=True),
+            headers=to_upstream(scope["headers"], _hop(scope, caller)),
+            data=data,
+            allow_redirects=False,
+        ) as response:
+            await answer.relay(response)
+
+    def _upstream_failed(
+        self, error: aiohttp.ClientError, body: ClientBody, answer: Answer
+    ) -> None:
+        if answer.started:
+            _log.warning("upstream_cut", reason=repr(error))
+        elif body.error is not None:
+            raise body.error
+        else:
+            _log.warning("upstream_failed", reason=repr(error))
+            how = "see that it runs, and that BERTH_CONTROL_PLANE_URL is right"
+            raise DependencyUnavailable("control_plane", how, retry_after=1) from error
+
+    async def _ended(self, patience: Patience, answer: Answer) -> None:
+        if patience.ending == "stopping":
+            await answer.say_bye()
+        elif patience.ending == "late" and answer.started:
+            _log.warning("stream_silent", seconds=self._settings.idle_seconds)
+        elif patience.ending == "late":
+            raise BerthError(Code.UPSTREAM_TIMEOUT, "the control plane did not answer in time")
+
+
+def _hop(scope: HTTPScope, caller: Caller) -> Hop:
+    client = scope["client"]
+    return Hop(
+        identity=caller.identity,
+        client=client[0] if client else "unknown",
+        host=Headers.from_scope(scope).get("host", ""),
+        scheme=scope["scheme"],
+        request_id=scope["state"]["request_id"],
+        traceparent=traceparent(),
+    )
+
+
+def _with_headers(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return wrapped
