@@ -76,9 +76,12 @@ class Heartbeat(Wire, frozen=True, kw_only=True):
     workers: list[WorkerReportedState]
 
 
+Verdict = Literal["current", "released", "superseded", "remove", "unknown"]
+
+
 class WorkerVerdict(Wire, frozen=True, kw_only=True):
     worker_id: UUID
-    verdict: Literal["current", "released", "superseded", "remove", "unknown"]
+    verdict: Verdict
     """`superseded`: it may still save a side snapshot, then it is removed. `unknown`: report, never kill."""
 
 
@@ -137,7 +140,7 @@ class WorkerChange(Wire, frozen=True, kw_only=True):
 
 
 class WorkerChanged(Wire, frozen=True, kw_only=True):
-    verdict: Literal["current", "released", "superseded", "remove", "unknown"]
+    verdict: Verdict
 
 
 class AskStop(Wire, frozen=True, kw_only=True):

@@ -330,19 +330,17 @@ async def _save_usage(unit: Unit, states: list[SessionState]) -> None:
 
 
 async def _save_outbox(unit: Unit, states: list[SessionState]) -> None:
-    rows: list[tuple[Any, ...]] = []
-    for state in states:
-        project = state.session.project_id
-        for event in state.events:
-            if event.project:
-                rows.append(
-                    (project, state.id, event.run_id, event.attempt, "event", payload(event),
-                     event.trace_id)
-                )  # fmt: skip
-        for change in state.tasks:
-            rows.append(
-                (project, state.id, change.run_id, None, "task", text(change), state.trace_id)
-            )
+    rows = [outbox for state in states for outbox in _outbox(state)]
     if rows:
         await unit.connection.execute(QUERIES["insert_outbox"], *_columns(rows, 7))
         unit.wakes.outbox = True
+
+
+def _outbox(state: SessionState) -> Iterable[tuple[Any, ...]]:
+    project = state.session.project_id
+    for event in state.events:
+        if event.project:
+            kept = (event.run_id, event.attempt, "event", payload(event), event.trace_id)
+            yield (project, state.id, *kept)
+    for change in state.tasks:
+        yield (project, state.id, change.run_id, None, "task", text(change), state.trace_id)

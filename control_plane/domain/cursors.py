@@ -1,0 +1,47 @@
+"""Opaque keyset cursors: the last id of a page, good only for the list that gave it."""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis.errors import BerthError
+from contracts.errors import Code
+
+MARK_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Which part of a list is wanted: `limit` rows after `cursor`, newest first."""
+
+    limit: int = 50
+    cursor: str | None = None
+
+
+def cursor_of(scope: str, last: UUID) -> str:
+    """`scope` names the list with its filters."""
+    return base64.urlsafe_b64encode(_mark(scope) + last.bytes).rstrip(b"=").decode()
+
+
+def after(scope: str, cursor: str | None) -> UUID | None:
+    """The id to go on from; raises `bad_cursor` for garbage and for another list's cursor."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != MARK_BYTES + 16 or raw[:MARK_BYTES] != _mark(scope):
+        raise BerthError(
+            Code.BAD_CURSOR,
+            "cursor: take it from `next_cursor` of the same list with the same filters",
+            field="cursor",
+            expected="the `next_cursor` of this list",
+        )
+    return UUID(bytes=raw[MARK_BYTES:])
+
+
+def _mark(scope: str) -> bytes:
+    return hashlib.sha256(scope.encode()).digest()[:MARK_BYTES]

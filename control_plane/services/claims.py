@@ -1,0 +1,112 @@
+"""Claims: a manager takes the heads of lines that it has room for."""
+
+import asyncio
+from uuid import UUID
+
+from chassis.auth import hash_token, new_token
+from chassis.failpoints import failpoint
+from contracts.workers import Claim, Claimed, ClaimedRun, WorkerGrant
+from control_plane.domain import claims
+from control_plane.domain.claims import Claimant, Timing
+from control_plane.domain.line import Policy
+from control_plane.services.incarnation import require_incarnation
+from control_plane.services.wakeups import Wakeups
+from control_plane.store import line, session_saves, session_states, workers
+from control_plane.store.database import Database, Unit
+from control_plane.store.session_states import Loaded
+
+OVERLOOK = 8
+"""Candidates looked at for each run wanted: what others hold is passed over."""
+
+
+class Claims:
+    def __init__(
+        self,
+        database: Database,
+        wakeups: Wakeups,
+        policy: Policy,
+        timing: Timing,
+        *,
+        batch: int,
+        poll_seconds: float,
+    ) -> None:
+        self._database = database
+        self._wakeups = wakeups
+        self._policy = policy
+        self._timing = timing
+        self._batch = batch
+        self._poll = poll_seconds
+
+    async def claim(self, manager_id: UUID, ask: Claim) -> Claimed:
+        """Waits up to `wait_seconds` for something to claim; no transaction is open meanwhile."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + ask.wait_seconds
+        with self._wakeups.subscribe("queue") as woken:
+            while True:
+                runs = await self.claim_now(manager_id, ask)
+                left = deadline - loop.time()
+                if runs or left <= 0:
+                    return Claimed(runs=runs)
+                await woken.wait(min(left, self._poll))
+
+    async def claim_now(self, manager_id: UUID, ask: Claim) -> list[ClaimedRun]:
+        claimant = Claimant(manager_id, ask.claim_id, frozenset(ask.agents))
+        async with self._database.unit() as unit:
+            manager = await require_incarnation(unit, manager_id, ask.incarnation)
+            given = await self._given(unit, claimant)
+            if given or manager.draining:
+                return given
+            wanted = await line.candidates(
+                unit.connection, claimant, room=ask.free > 0, limit=self._batch * OVERLOOK
+            )
+            if not wanted:
+                return []
+            await failpoint("claim.candidates")
+            loaded = await session_states.lock_free(unit, wanted, self._batch)
+            await failpoint("claim.locked")
+            runs = await self._take(unit, loaded, claimant, ask.free)
+            await session_saves.save(unit, loaded)
+        await failpoint("claim.committed")
+        return runs
+
+    async def _take(
+        self, unit: Unit, loaded: Loaded, claimant: Claimant, free: int
+    ) -> list[ClaimedRun]:
+        heads = [state.head.id for state in loaded.states.values() if state.head is not None]
+        payloads = await line.payloads(unit.connection, heads)
+        runs: list[ClaimedRun] = []
+        for state in loaded.states.values():
+            if not claims.claimable(state, claimant, room=free > 0) or state.head is None:
+                continue
+            payload = payloads[state.head.id]
+            given = claims.claim(state, claimant, payload, self._policy, self._timing)
+            free -= given.fresh_worker
+            runs.append(given)
+        return runs
+
+    async def _given(self, unit: Unit, claimant: Claimant) -> list[ClaimedRun]:
+        """The answer to a claim that is repeated: the same runs, a starting worker's token anew."""
+        tokens: list[tuple[UUID, str]] = []
+        runs: list[ClaimedRun] = []
+        for given in await line.given(unit.connection, claimant):
+            token = new_token("bwt") if given.starting else ""
+            if token:
+                tokens.append((given.worker_id, hash_token(token)))
+            grant = WorkerGrant(
+                worker_id=given.worker_id,
+                session_id=given.session_id,
+                project_id=given.project_id,
+                epoch=given.epoch,
+                token=token,
+            )
+            runs.append(
+                ClaimedRun(
+                    run_id=given.run_id,
+                    attempt=given.attempt,
+                    worker=grant,
+                    fresh_worker=given.starting,
+                    traceparent=given.traceparent,
+                )
+            )
+        await workers.renew_tokens(unit, tokens)
+        return runs

@@ -1,0 +1,115 @@
+"""What the loops do for lines that nobody moves: reclaim, overdue cancels, parking, repair."""
+
+from uuid import UUID
+
+from chassis.failpoints import failpoint
+from chassis.ids import new_id
+from contracts.commands import ParkRun
+from contracts.events import HumanLoopOverdue
+from contracts.reasons import Reason
+from contracts.runs import LIVE, RunState
+from control_plane.domain import line
+from control_plane.domain.line import Policy
+from control_plane.domain.session_state import RunEnd
+from control_plane.services.workers import lose_worker
+from control_plane.store import commands, session_saves, session_states, workers
+from control_plane.store.database import Database
+
+AT_ONCE = 50
+
+
+class Rescue:
+    def __init__(self, database: Database, policy: Policy, *, park_after: float) -> None:
+        self._database = database
+        self._policy = policy
+        self._park_after = park_after
+
+    async def reclaim(self) -> int:
+        """Ends the epochs of workers whose lease ran out; answers how many.
+
+        The tick stands in the database: after a gap in which no replica looked, one full lease
+        passes before anything is taken, so that healthy workers can say that they live.
+        """
+        lease = self._policy.lease
+        async with self._database.unit() as unit:
+            if not await workers.tick(unit, "reclaim", gap=lease / 2, pause=lease):
+                return 0
+            candidates = await workers.expired(unit.connection, AT_ONCE)
+        await failpoint("reclaim.candidates")
+        taken = 0
+        for session_id in candidates:
+            taken += await self._reclaim_one(session_id)
+        return taken
+
+    async def _reclaim_one(self, session_id: UUID) -> bool:
+        async with self._database.unit() as unit:
+            loaded = await session_states.lock_free(unit, [session_id], 1)
+            await failpoint("reclaim.locked")
+            state = loaded.states.get(session_id)
+            if state is None or state.worker is None or not state.worker.lease_expired:
+                return False
+            lose_worker(state, Reason.WORKER_LOST, self._policy, "its lease ran out")
+            await session_saves.save(unit, loaded)
+            return True
+
+    async def end_overdue_cancels(self) -> int:
+        """A live run whose executor did not end it in time: its worker's epoch ends, it is over."""
+        async with self._database.reading() as connection:
+            overdue = await workers.sessions_and_ids(connection, "overdue_cancels", AT_ONCE)
+        for session_id, run_id in overdue:
+            async with self._database.unit() as unit:
+                loaded = await session_states.lock(unit, [session_id])
+                state = loaded.states[session_id]
+                run = state.head
+                if run is None or run.id != run_id or run.state not in LIVE:
+                    continue
+                line.supersede(state, Reason.CANCEL_DEADLINE.value)
+                end = RunEnd(reason=Reason.CANCEL_DEADLINE)
+                line.finish(state, run, RunState.CANCELED, end)
+                await session_saves.save(unit, loaded)
+        return len(overdue)
+
+    async def park(self) -> int:
+        """Asks workers to let go of runs that wait for a person for long."""
+        async with self._database.reading() as connection:
+            waiting = await workers.sessions_and_ids(
+                connection, "waiting_too_long", self._park_after, AT_ONCE
+            )
+        for session_id, run_id in waiting:
+            async with self._database.unit() as unit:
+                loaded = await session_states.lock(unit, [session_id])
+                state = loaded.states[session_id]
+                run = state.head
+                waits = run is not None and run.id == run_id and run.state is RunState.WAITING
+                if run is None or state.worker is None or not waits or run.worker_id is None:
+                    continue
+                if await commands.has_open(unit.connection, state.worker.id, "park"):
+                    continue
+                state.command(ParkRun(id=new_id(), run_id=run.id, attempt=run.attempt))
+                await session_saves.save(unit, loaded)
+        return len(waiting)
+
+    async def repair_lines(self) -> int:
+        """Promotes where a line has pending runs and no head; none should be found."""
+        async with self._database.reading() as connection:
+            headless = await workers.headless_lines(connection, AT_ONCE)
+        if headless:
+            async with self._database.unit() as unit:
+                loaded = await session_states.lock(unit, headless)
+                await session_saves.save(unit, loaded)
+        return len(headless)
+
+    async def tell_overdue(self) -> int:
+        """Overdue is a hint: the request stays answerable; nothing answers by itself."""
+        async with self._database.reading() as connection:
+            overdue = await workers.sessions_and_ids(connection, "overdue_requests", AT_ONCE)
+        for session_id, request_id in overdue:
+            async with self._database.unit() as unit:
+                loaded = await session_states.lock(unit, [session_id])
+                state = loaded.states[session_id]
+                for _ in await workers.mark_overdue(unit, [request_id]):
+                    state.tell(
+                        HumanLoopOverdue(request_id=request_id), run=state.head, project=True
+                    )
+                await session_saves.save(unit, loaded)
+        return len(overdue)

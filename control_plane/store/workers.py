@@ -1,0 +1,140 @@
+"""Managers and workers: registration, leases, verdicts, and what the loops look for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from contracts.workers import WorkerGrant, WorkerState
+from control_plane.domain.session_state import WorkerRow
+from control_plane.store.database import Connection, Unit, row
+from sql.named import load
+
+QUERIES = load("workers")
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerRow:
+    incarnation: int
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    manager_id: UUID
+    released: bool
+    superseded: bool
+    remove_requested: bool
+
+
+async def register(
+    unit: Unit, manager_id: UUID, *, name: str, backend: str, max_workers: int, agents: str
+) -> int:
+    """The new incarnation."""
+    return await unit.connection.fetchval(
+        QUERIES["register_manager"], manager_id, name, backend, max_workers, agents
+    )
+
+
+async def manager(connection: Connection, manager_id: UUID) -> ManagerRow | None:
+    record = await connection.fetchrow(QUERIES["incarnation"], manager_id)
+    return ManagerRow(**row(record)) if record else None
+
+
+async def live_workers(unit: Unit, manager_id: UUID) -> list[WorkerGrant]:
+    """Current workers, their tokens left empty."""
+    records = await unit.connection.fetch(QUERIES["live_workers"], manager_id)
+    return [
+        WorkerGrant(
+            worker_id=record["id"],
+            session_id=record["session_id"],
+            project_id=record["project_id"],
+            epoch=record["epoch"],
+            token="",
+        )
+        for record in records
+    ]
+
+
+async def renew_tokens(unit: Unit, hashes: Sequence[tuple[UUID, str]]) -> None:
+    if hashes:
+        ids, tokens = [list(column) for column in zip(*hashes, strict=True)]
+        await unit.connection.execute(QUERIES["renew_tokens"], ids, tokens)
+
+
+async def heartbeat(
+    unit: Unit, manager_id: UUID, *, draining: bool, answered: Sequence[UUID], lease: float
+) -> None:
+    await unit.connection.execute(QUERIES["seen"], manager_id, draining)
+    if answered:
+        await unit.connection.execute(QUERIES["renew_leases"], list(answered), manager_id, lease)
+
+
+async def standings(connection: Connection, worker_ids: Sequence[UUID]) -> dict[UUID, Standing]:
+    records = await connection.fetch(QUERIES["verdicts"], list(worker_ids))
+    return {
+        record["id"]: Standing(
+            manager_id=record["manager_id"],
+            released=record["released"],
+            superseded=record["superseded"],
+            remove_requested=record["remove_requested"],
+        )
+        for record in records
+    }
+
+
+async def worker(connection: Connection, worker_id: UUID) -> WorkerRow | None:
+    record = await connection.fetchrow(QUERIES["worker"], worker_id)
+    if record is None:
+        return None
+    fields = row(record)
+    fields["state"] = WorkerState(fields["state"])
+    return WorkerRow(**fields)
+
+
+async def latest(connection: Connection, session_id: UUID) -> UUID | None:
+    """The session's newest worker, whatever became of it."""
+    return await connection.fetchval(QUERIES["latest_worker"], session_id)
+
+
+async def removed(unit: Unit, worker_id: UUID) -> bool | None:
+    """Whether it was asked for by force; None: it was removed before."""
+    return await unit.connection.fetchval(QUERIES["removed"], worker_id)
+
+
+async def request_removal(unit: Unit, worker_id: UUID) -> None:
+    await unit.connection.execute(QUERIES["request_removal"], worker_id)
+
+
+async def change_state(
+    unit: Unit, worker_id: UUID, new: WorkerState, *, when: Sequence[WorkerState]
+) -> None:
+    states = [state.value for state in when]
+    await unit.connection.execute(QUERIES["change_state"], worker_id, new.value, states)
+
+
+async def expired(connection: Connection, limit: int) -> list[UUID]:
+    return [record["session_id"] for record in await connection.fetch(QUERIES["expired"], limit)]
+
+
+async def tick(unit: Unit, name: str, *, gap: float, pause: float) -> bool:
+    """Records that the loop looked; False while a gap is being waited out."""
+    return await unit.connection.fetchval(QUERIES["tick"], name, gap, pause)
+
+
+async def sessions_and_ids(
+    connection: Connection, query: str, *arguments: float
+) -> list[tuple[UUID, UUID]]:
+    """Of one of `overdue_cancels`, `waiting_too_long`, `overdue_requests`."""
+    records = await connection.fetch(QUERIES[query], *arguments)
+    return [(record["session_id"], record["id"]) for record in records]
+
+
+async def headless_lines(connection: Connection, limit: int) -> list[UUID]:
+    records = await connection.fetch(QUERIES["headless_lines"], limit)
+    return [record["session_id"] for record in records]
+
+
+async def mark_overdue(unit: Unit, request_ids: Sequence[UUID]) -> list[tuple[UUID, UUID, UUID]]:
+    """(request, session, run) of those that were still pending."""
+    records = await unit.connection.fetch(QUERIES["mark_overdue"], list(request_ids))
+    return [(record["id"], record["session_id"], record["run_id"]) for record in records]
