@@ -13,10 +13,14 @@ from typing import Any, cast
 import uvicorn
 from litestar.types import ASGIApp
 
+from chassis.logs import get_logger
+
 KEEP_IDLE_SECONDS = 75
 """Longer than `chassis.client` does."""
 
 BACKLOG = 1024
+
+_log = get_logger()
 
 
 class PortTaken(Exception):
@@ -96,6 +100,13 @@ async def serve_async(
 
 
 class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for one in sockets or []:
+            name: str | tuple[str, int] = one.getsockname()
+            address = name if isinstance(name, str) else f"{name[0]}:{name[1]}"
+            _log.info("serving", address=address)
+
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leaves signals alone: uvicorn would raise them again when all has ended well."""
