@@ -1,0 +1,133 @@
+"""Where a container of the process backend lives on disk, and its record.
+
+`<workers>/<short>/` is the manager's own (others may only pass through it):
+`container.json` whose it is, `launch.json`, `keeper.lock`, `process.json`, `log`, `paused`, and the
+five directories, which are the executor's.
+"""
+
+import base64
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+
+from executor_manager.containers.backend import Directories, Identity
+from executor_manager.containers.errors import NameTaken
+
+RECORD = "container.json"
+PAUSED = "paused"
+SOCKET = "executor.sock"
+SOCKET_BYTES = 107
+"""Longest path of a Unix socket."""
+
+SHORT = 16
+
+T = TypeVar("T")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Written before anything is started: what is found without one was never a container."""
+
+    name: str
+    worker_id: UUID
+    session_id: UUID
+    project_id: UUID
+    epoch: int
+    environment: dict[str, str]
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(
+            worker_id=self.worker_id,
+            session_id=self.session_id,
+            project_id=self.project_id,
+            epoch=self.epoch,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """None: the manager's own user."""
+
+    uid: int | None = None
+    gid: int | None = None
+
+
+def short(name: str) -> str:
+    """80 bits of the name: a socket below it must stay short, and the record holds the full one."""
+    digest = hashlib.blake2s(name.encode(), digest_size=10).digest()
+    return base64.b32encode(digest).decode().lower()
+
+
+def directories(place: Path) -> Directories:
+    return Directories(
+        workspace=place / "workspace",
+        spool=place / "spool",
+        control=place / "control",
+        agent=place / "agent",
+        home=place / "home",
+    )
+
+
+def make(place: Path, record: Record, owner: Owner) -> Record:
+    """Raises `NameTaken`, OSError. Repeated, it completes what was interrupted."""
+    place.mkdir(mode=0o700, exist_ok=True)
+    place.chmod(0o711 if owner.uid is not None else 0o700)
+    found = read(place / RECORD, Record)
+    if found is not None and found.name != record.name:
+        raise NameTaken(f"{place} belongs to {found.name}")
+    made = directories(place)
+    for path, mode in (
+        (made.workspace, 0o700),
+        (made.spool, 0o700),
+        (made.control, 0o700),
+        (made.agent, 0o750),
+        (made.home, 0o700),
+    ):
+        _own(path, mode, owner)
+    if found is None:
+        write(place / RECORD, record)
+    return found or record
+
+
+def _own(path: Path, mode: int, owner: Owner) -> None:
+    path.mkdir(mode=mode, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if owner.uid is not None:
+            os.fchown(descriptor, owner.uid, owner.uid if owner.gid is None else owner.gid)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path, kind: type[T]) -> T | None:
+    """None: absent, or not what it should be."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def write(path: Path, content: Any) -> None:  # noqa: ANN401  # anything that becomes JSON
+    """Durable, and whole or not at all."""
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")  # two may write at once
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(content))
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync(path.parent)
+
+
+def sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,301 @@
+"""The `process` backend: a session is a tree of processes on this host, kept by a `keeper`.
+
+The embedded default. It is honest about what it is not: see `capabilities.not_isolated`.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+from uuid import uuid4
+
+from chassis.failpoints import failpoint_sync
+from executor_manager.containers import keeping, places
+from executor_manager.containers.backend import (
+    Capabilities,
+    Container,
+    ContainerSpec,
+    ContainerState,
+    Listing,
+    Stats,
+)
+from executor_manager.containers.errors import (
+    BackendError,
+    Missing,
+    Running,
+    StartFailed,
+    Timeout,
+)
+from executor_manager.containers.places import Owner, Record
+from executor_manager.containers.procfs import send
+from executor_manager.containers.removal import remove_all
+from executor_manager.containers.threads import Threads
+
+THREADS = 8
+CALL_SECONDS = 10.0
+START_SECONDS = 20.0
+KILL_SECONDS = 10.0
+REMOVE_SECONDS = 60.0
+EMPTY_SECONDS = 900.0
+
+
+NOT_ISOLATED = (
+    "A session shares the host's network: nothing keeps it from dialing out.",
+    "A session sees the host's files as far as its user may read them.",
+    "A session sees the host's processes, and may signal those of its own user.",
+    "Memory, CPU, process and disk limits are the host's: a session can starve the others.",
+)
+SAME_USER = "Executor and agent run as the same user as Berth itself."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What runs in a container: `argv`, with `environment` and nothing else of the manager's."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    owner: Owner = field(default_factory=Owner)
+    log_bytes: int = 4 * 1024 * 1024
+
+
+class ProcessBackend:
+    kind = "process"
+
+    def __init__(self, state_dir: Path, program: Program) -> None:
+        self._workers = state_dir / "workers"
+        self._trash = state_dir / "trash"
+        self._program = program
+        self._threads = Threads("process-backend", THREADS)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        separate = self._program.owner.uid is not None
+        return Capabilities(
+            own_network=False,
+            own_filesystem=False,
+            own_processes=False,
+            memory_limit=False,
+            cpu_limit=False,
+            disk_limit=False,
+            separate_user=separate,
+            not_isolated=NOT_ISOLATED if separate else (*NOT_ISOLATED, SAME_USER),
+        )
+
+    async def open(self) -> None:
+        await self._threads.call(self._open, CALL_SECONDS)
+
+    async def close(self) -> None:
+        self._threads.close()
+
+    async def adopt_or_create(self, spec: ContainerSpec) -> Container:
+        return await self._threads.call(lambda: self._create(spec), CALL_SECONDS)
+
+    async def start(self, name: str) -> Container:
+        return await self._threads.call(lambda: self._start(name), START_SECONDS + CALL_SECONDS)
+
+    async def stop(self, name: str, grace: float) -> Container:
+        return await self._threads.call(lambda: self._stop(name, grace), grace + 3 * KILL_SECONDS)
+
+    async def pause(self, name: str) -> Container:
+        return await self._threads.call(lambda: self._pause(name), CALL_SECONDS)
+
+    async def resume(self, name: str) -> Container:
+        return await self._threads.call(lambda: self._resume(name), CALL_SECONDS)
+
+    async def remove(self, name: str) -> None:
+        await self._threads.call(lambda: self._remove(name), REMOVE_SECONDS)
+
+    async def get(self, name: str) -> Container | None:
+        return await self._threads.call(lambda: self._find(name), CALL_SECONDS)
+
+    async def list(self) -> Listing:
+        return await self._threads.call(self._list, CALL_SECONDS)
+
+    async def stats(self, name: str) -> Stats:
+        return await self._threads.call(lambda: self._stats(name), CALL_SECONDS)
+
+    async def logs(self, name: str, size: int = 64 * 1024) -> bytes:
+        return await self._threads.call(lambda: keeping.tail(self._place(name), size), CALL_SECONDS)
+
+    def address(self, container: Container) -> Path:
+        return container.directories.control / places.SOCKET
+
+    def _open(self) -> None:
+        longest = len(os.fsencode(self._workers)) + 1 + places.SHORT + len("/control/executor.sock")
+        if longest > places.SOCKET_BYTES:
+            raise BackendError(
+                f"the state directory {self._workers.parent} is too long: sockets in it would have"
+                f" paths of {longest} bytes, and {places.SOCKET_BYTES} are allowed;"
+                f" choose one that is {longest - places.SOCKET_BYTES} bytes shorter"
+            )
+        # those who run as another user must pass through to their own directory
+        mode = 0o700 if self._program.owner.uid is None else 0o711
+        self._workers.mkdir(mode=mode, parents=True, exist_ok=True)
+        self._workers.chmod(mode)
+        self._trash.mkdir(mode=0o700, exist_ok=True)
+        for bin_ in self._trash.iterdir():
+            self._empty(bin_)
+
+    def _empty(self, bin_: Path) -> None:
+        remove_all(bin_, deadline=EMPTY_SECONDS)
+        bin_.rmdir()
+
+    def _place(self, name: str) -> Path:
+        return self._workers / places.short(name)
+
+    def _find(self, name: str) -> Container | None:
+        place = self._place(name)
+        record = places.read(place / places.RECORD, Record)
+        return self._container(place, record) if record and record.name == name else None
+
+    def _known(self, name: str) -> Container:
+        if (found := self._find(name)) is None:
+            raise Missing(f"there is no container {name}")
+        return found
+
+    def _container(self, place: Path, record: Record) -> Container:
+        if (child := self._children.get(record.name)) and child.poll() is not None:
+            del self._children[record.name]  # reaped
+        kept = keeping.kept(place)
+        status = keeping.status(place)
+        exited = status is not None and status.state == "exited"
+        if kept:
+            paused = (place / places.PAUSED).exists()
+            state = ContainerState.PAUSED if paused else ContainerState.RUNNING
+        else:
+            state = ContainerState.EXITED if status else ContainerState.CREATED
+        return Container(
+            identity=record.identity,
+            state=state,
+            directories=places.directories(place),
+            exit_code=status.exit_code if status and exited and not kept else None,
+            tree_gone=not kept and keeping.tree_gone(status),
+            stopped_at=status.ended_at if status and exited and not kept else None,
+        )
+
+    def _create(self, spec: ContainerSpec) -> Container:
+        identity = spec.identity
+        record = Record(
+            name=identity.name,
+            worker_id=identity.worker_id,
+            session_id=identity.session_id,
+            project_id=identity.project_id,
+            epoch=identity.epoch,
+            environment=dict(spec.environment),
+        )
+        place = self._place(identity.name)
+        record = places.make(place, record, self._program.owner)
+        failpoint_sync("process.after_create")
+        return self._container(place, record)
+
+    def _start(self, name: str) -> Container:
+        found, place = self._known(name), self._place(name)
+        if found.state in {ContainerState.RUNNING, ContainerState.PAUSED}:
+            return found
+        if found.state is ContainerState.EXITED and not found.tree_gone:
+            raise StartFailed("the former process tree is not proven to be gone")
+        (place / places.PAUSED).unlink(missing_ok=True)
+        child = keeping.spawn(place, self._launch(found, place))
+        self._children[name] = child
+        failpoint_sync("process.after_spawn")
+        keeping.wait_started(place, child, START_SECONDS)
+        return self._known(name)
+
+    def _launch(self, container: Container, place: Path) -> keeping.Launch:
+        record = places.read(place / places.RECORD, Record)
+        identity, made = container.identity, container.directories
+        own = {
+            "HOME": str(made.home),
+            "BERTH_WORKER_ID": str(identity.worker_id),
+            "BERTH_SESSION_ID": str(identity.session_id),
+            "BERTH_PROJECT_ID": str(identity.project_id),
+            "BERTH_EPOCH": str(identity.epoch),
+            "BERTH_WORKSPACE_DIR": str(made.workspace),
+            "BERTH_SPOOL_DIR": str(made.spool),
+            "BERTH_CONTROL_DIR": str(made.control),
+            "BERTH_HOME_DIR": str(made.home),
+        }
+        owner = self._program.owner
+        return keeping.Launch(
+            argv=list(self._program.argv),
+            env={**self._program.environment, **(record.environment if record else {}), **own},
+            cwd=str(made.home),
+            uid=owner.uid,
+            gid=owner.uid if owner.gid is None else owner.gid,
+            groups=[],
+            log_bytes=self._program.log_bytes,
+        )
+
+    def _stop(self, name: str, grace: float) -> Container:
+        found, place = self._known(name), self._place(name)
+        if found.state is ContainerState.PAUSED:
+            self._resume(name)
+        keeping.signal_keeper(place, Signals.SIGTERM)
+        if not keeping.wait_gone(place, grace):
+            keeping.signal_keeper(place, Signals.SIGUSR1)
+            if not keeping.wait_gone(place, KILL_SECONDS):
+                raise Timeout(f"processes of {name} survive SIGKILL: the kernel holds them")
+        if not keeping.kill_strays(place, KILL_SECONDS):
+            raise Timeout(f"processes of {name} survive SIGKILL: the kernel holds them")
+        return self._known(name)
+
+    def _pause(self, name: str) -> Container:
+        self._known(name)
+        place = self._place(name)
+        (place / places.PAUSED).touch()
+        self._signal_tree(place, Signals.SIGSTOP)
+        return self._known(name)
+
+    def _resume(self, name: str) -> Container:
+        self._known(name)
+        place = self._place(name)
+        self._signal_tree(place, Signals.SIGCONT)
+        (place / places.PAUSED).unlink(missing_ok=True)
+        return self._known(name)
+
+    def _signal_tree(self, place: Path, number: Signals) -> None:
+        """Again until no process is new: one that was not yet stopped may have started another."""
+        told: set[object] = set()
+        ends = time.monotonic() + KILL_SECONDS / 2
+        while new := [seen for seen in keeping.tree(place) if seen.process not in told]:
+            for seen in new:
+                send(seen.process, number)
+                told.add(seen.process)
+            if time.monotonic() > ends:
+                raise Timeout("processes are started faster than they can be signalled")
+
+    def _remove(self, name: str) -> None:
+        found, place = self._find(name), self._place(name)
+        if found is not None:
+            if found.state in {ContainerState.RUNNING, ContainerState.PAUSED}:
+                raise Running(f"{name} runs: stop it first")
+            keeping.kill_strays(place, KILL_SECONDS)
+            # gone at once for whoever looks; the deleting may take its time and more than one try
+            bin_ = self._trash / uuid4().hex
+            bin_.mkdir(mode=0o700)
+            place.rename(bin_ / "0")
+            places.sync(self._workers)
+            self._empty(bin_)
+
+    def _list(self) -> Listing:
+        containers: list[Container] = []
+        strangers: list[str] = []
+        for place in sorted(self._workers.iterdir()):
+            record = places.read(place / places.RECORD, Record)
+            if record is not None and self._find(record.identity.name) is not None:
+                containers.append(self._container(place, record))
+            else:
+                strangers.append(str(place))
+        return Listing(containers=containers, strangers=strangers)
+
+    def _stats(self, name: str) -> Stats:
+        tree = keeping.tree(self._place(self._known(name).name))
+        return Stats(
+            memory_bytes=sum(seen.memory_bytes for seen in tree),
+            cpu_seconds=sum(seen.cpu_seconds for seen in tree),
+            processes=len(tree),
+        )

@@ -1,0 +1,42 @@
+"""A backend's blocking work, in threads and with deadlines: nothing it waits for stops the loop."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from executor_manager.containers.errors import BackendError, NoSpace, Timeout
+
+T = TypeVar("T")
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENFILE, errno.EMFILE, errno.EAGAIN})
+"""EAGAIN is what starting one process too many gives."""
+
+
+class Threads:
+    def __init__(self, name: str, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+
+    async def call(self, work: Callable[[], T], deadline: float) -> T:
+        """Raises `Timeout` after `deadline` seconds, while the work itself may go on; an OSError
+        becomes `BackendError` or `NoSpace`.
+        """
+        done = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        try:
+            async with asyncio.timeout(deadline):
+                return await asyncio.shield(done)
+        except TimeoutError:
+            done.add_done_callback(_ignore)
+            raise Timeout(f"no answer within {deadline:g} s") from None
+        except OSError as error:
+            kind = NoSpace if error.errno in _NO_SPACE else BackendError
+            raise kind(f"{error.strerror}: {error.filename}") from error
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ignore(done: asyncio.Future[T]) -> None:
+    if not done.cancelled():
+        done.exception()  # nobody waits for it any more
