@@ -78,6 +78,9 @@ class _Line:
 
 class _Bridge(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        get_logger(logger=record.name).log(
-            record.levelno, record.getMessage(), exc_info=record.exc_info or None
+        get_logger().log(
+            record.levelno,
+            record.getMessage(),
+            logger=record.name,
+            exc_info=record.exc_info or None,
         )

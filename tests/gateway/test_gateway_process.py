@@ -79,7 +79,9 @@ async def test_process__serves_then_ends_streams_and_exits_well(
         assert (line["service"], line["path"], line["status"]) == ("gateway", "/api/v1/stream", 200)
         assert line["trace"] == stream.headers["X-Trace-ID"]
         assert await asyncio.wait_for(process.wait(), 10) == 0
-    spans = [msgspec.json.decode(one) for one in (tmp_path / "spans.jsonl").read_bytes().split()]
+    spans = [
+        msgspec.json.decode(one) for one in (tmp_path / "spans.jsonl").read_bytes().splitlines()
+    ]
     assert "gateway" in {span["service"] for span in spans}
     assert line["trace"] in {span["trace_id"] for span in spans}
 
