@@ -1,0 +1,77 @@
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from chassis.server import PortTaken, bind
+from tests.fixtures.serving import serving
+
+
+class Slow:
+    """Answers when told to, and says what it went through."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.release = asyncio.Event()
+        self.history: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.history.append("shutdown")
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        self.asked.set()
+        await self.release.wait()
+        self.history.append("answered")
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def test_port__taken_says_which_and_what_to_do() -> None:
+    with bind() as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"port {port} .* is taken .* BERTH_PORT"):
+            bind(port=port)
+
+
+async def test_stop__waits_for_what_is_under_way() -> None:
+    app, stop = Slow(), asyncio.Event()
+
+    def on_stop() -> None:
+        app.history.append("stopping")
+        app.release.set()
+
+    async with (
+        serving(app, stop=stop, on_stop=on_stop) as url,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        call = asyncio.create_task(http.get(url))
+        await asyncio.wait_for(app.asked.wait(), 5)
+        stop.set()
+        assert (await asyncio.wait_for(call, 5)).status_code == 204
+    assert app.history == ["stopping", "answered", "shutdown"]
+
+
+async def test_stop__does_not_wait_for_ever() -> None:
+    app = Slow()
+    async with serving(app, graceful_seconds=0) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(app.asked.wait(), 5)
+    writer.close()
+    assert app.history == ["shutdown"]
+    assert b"204" not in await reader.read()
+
+
+async def test_socket__left_by_a_killed_server_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "left.sock")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(path)
+    with bind(uds=path) as listener:
+        assert listener.getsockname() == path
