@@ -39,7 +39,8 @@ def bind(*, host: str = "127.0.0.1", port: int = 0, uds: str | None = None) -> s
     if uds is not None:
         return _bind_path(Path(uds))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's delay (40 ms an answer) off only where it sees this protocol's number
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

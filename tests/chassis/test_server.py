@@ -33,6 +33,13 @@ class Slow:
         await send({"type": "http.response.body", "body": b""})
 
 
+def test_port__answers_without_nagles_delay() -> None:
+    with bind() as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        assert accepted.proto == socket.IPPROTO_TCP  # what asyncio looks at
+        accepted.close()
+
+
 def test_port__taken_says_which_and_what_to_do() -> None:
     with bind() as taken:
         port = taken.getsockname()[1]
