@@ -2,6 +2,9 @@
 -- What a reader of a stream starts from.
 SELECT project_id, first_seq, last_seq FROM streams WHERE id = $1
 
+-- name: last_seqs
+SELECT id, last_seq FROM streams WHERE id = ANY($1::uuid[])
+
 -- name: run_stream
 -- A run's stream is its session's, filtered. State and last_seq are of one snapshot: of a run that is over nothing
 -- stands behind that last_seq.
@@ -12,24 +15,24 @@ WHERE r.id = $1
 
 -- name: page_of_stream
 -- Behind $2, at most $3 rows and about $4 bytes; always one row if there is one.
-SELECT seq, session_id, run_id, attempt, epoch, kind, payload, trace_id, at
+SELECT seq, session_id, run_id, attempt, epoch, kind, payload, trace_id, at, size_so_far
 FROM (
-  SELECT page.*, sum(octet_length(payload)) OVER (ORDER BY seq) - octet_length(payload) AS before
+  SELECT page.*, sum(octet_length(payload)) OVER (ORDER BY seq) AS size_so_far
   FROM (SELECT seq, session_id, run_id, attempt, epoch, kind, payload, trace_id, at FROM events
         WHERE stream_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page
 ) AS measured
-WHERE before < $4::bigint
+WHERE size_so_far - octet_length(payload) < $4::bigint
 ORDER BY seq
 
 -- name: page_of_run
 -- The same, of one run.
-SELECT seq, session_id, run_id, attempt, epoch, kind, payload, trace_id, at
+SELECT seq, session_id, run_id, attempt, epoch, kind, payload, trace_id, at, size_so_far
 FROM (
-  SELECT page.*, sum(octet_length(payload)) OVER (ORDER BY seq) - octet_length(payload) AS before
+  SELECT page.*, sum(octet_length(payload)) OVER (ORDER BY seq) AS size_so_far
   FROM (SELECT seq, session_id, run_id, attempt, epoch, kind, payload, trace_id, at FROM events
         WHERE stream_id = $1 AND run_id = $5 AND seq > $2 ORDER BY seq LIMIT $3) AS page
 ) AS measured
-WHERE before < $4::bigint
+WHERE size_so_far - octet_length(payload) < $4::bigint
 ORDER BY seq
 
 -- name: list_of_stream
