@@ -7,7 +7,8 @@ from chassis.clock import Clock
 
 THRESHOLD = 8
 PAUSE_SECONDS = 1.0
-PAUSE_LONGEST = 15.0
+PAUSE_LONGEST = 5.0
+"""A target that came back waits this long for its callers, at most."""
 
 
 class Breaker:

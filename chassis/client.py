@@ -86,7 +86,7 @@ class ServiceClient:
                 content = await self._attempt(request, attempt, ends)
                 return _decoded(content, endpoint.response)
             except _Undecodable as error:
-                raise self._failed(request, "http", str(error), attempt, status=200) from error
+                raise self._failed(request, "http", str(error), attempt) from error
             except CallFailed as failure:
                 pause = _pause(failure, attempt)
                 last = attempt >= self._attempts or not endpoint.idempotent
@@ -138,16 +138,7 @@ class ServiceClient:
             self._breaker.succeeded()
         if response.is_success:
             return response.content
-        problem = _problem(response)
-        raise self._failed(
-            request,
-            "http",
-            problem.detail if problem else f"status {response.status_code}",
-            attempt,
-            status=response.status_code,
-            problem=problem,
-            retry_after=_seconds(response.headers.get("retry-after")),
-        )
+        raise self._failed(request, "http", "", attempt, response=response)
 
     def _failed(
         self,
@@ -156,16 +147,19 @@ class ServiceClient:
         reason: str,
         attempts: int,
         *,
-        status: int | None = None,
-        problem: Problem | None = None,
+        response: httpx.Response | None = None,
         retry_after: float | None = None,
     ) -> CallFailed:
+        problem = _problem(response) if response is not None else None
+        status = response.status_code if response is not None else None
+        if response is not None:
+            retry_after = _seconds(response.headers.get("retry-after"))
         return CallFailed(
             kind,
             target=self.target,
             path=request.url.path,
             attempts=attempts,
-            reason=reason,
+            reason=reason or (problem.detail if problem else f"status {status}"),
             status=status,
             problem=problem,
             retry_after=retry_after,
