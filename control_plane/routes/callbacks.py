@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from litestar import post
-from litestar.params import FromPath, JSONBody, NamedDependency
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from contracts.spool import REPORT, TAKE_GRANT, GrantTaken, Report, Reported, TakeGrant
 from control_plane.domain.access import WorkerCaller

@@ -115,18 +115,30 @@ class Reports:
         self, unit: Unit, state: SessionState | None, posted: _Posted
     ) -> Reported | BerthError:
         report = posted.report
-        worker = state.worker if state is not None else None
-        if state is None or worker is None or worker.id != posted.worker_id:
+        worker = speaker(state, posted.worker_id)
+        if state is None or worker is None:
             return await _ended_worker(unit, posted)
         if worker.epoch != report.epoch:
             return Stale(Code.STALE_EPOCH, f"the epoch is {worker.epoch}, not {report.epoch}")
-        entries = [entry for entry in report.entries if entry.seq > worker.last_source_seq]
+        entries = news(report, worker)
         gap = gap_in(entries, worker.last_source_seq)
         if gap is not None:
             return Stale(Code.EXPECTED_SEQ, f"entry {gap} is missing", seq=gap)
         fold = reports.Fold(state, worker, self._policy, committed_of(state))
         reports.apply(fold, entries)
         return Reported(acknowledged=worker.last_source_seq, refused=fold.refused)
+
+
+def speaker(state: SessionState | None, worker_id: UUID) -> WorkerRow | None:
+    """The guard of the epoch: only the session's current worker is heard."""
+    if state is None or state.worker is None or state.worker.id != worker_id:
+        return None
+    return state.worker
+
+
+def news(report: Report, worker: WorkerRow) -> list[AnyEntry]:
+    """What was not applied before: duplicates are decided by `last_source_seq`."""
+    return [entry for entry in report.entries if entry.seq > worker.last_source_seq]
 
 
 def committed_of(state: SessionState) -> set[UUID]:

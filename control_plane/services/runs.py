@@ -121,6 +121,7 @@ class Runs:
             state.trace_id = current_trace_id()
             line.cancel(state, run, self._policy)
             await session_saves.save(unit, loaded)
+            await failpoint("cancel.saved")
 
     async def retry(
         self, unit: Unit, run_id: UUID, *, by: UUID | None, traceparent: str = ""

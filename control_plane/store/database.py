@@ -7,13 +7,14 @@ nothing but Postgres is called inside one.
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-Connection = PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+"""A string, because only the stubs make it generic."""
 
 RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 

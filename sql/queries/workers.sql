@@ -20,7 +20,8 @@ ORDER BY id FOR UPDATE
 -- name: renew_tokens
 -- The former token stays valid until the new one is first used; a still unused one is replaced.
 UPDATE session_workers SET
-  former_token_hash = coalesce(former_token_hash, token_hash), token_hash = new.token_hash
+  former_token_hash = coalesce(session_workers.former_token_hash, session_workers.token_hash),
+  token_hash = new.token_hash
 FROM unnest($1::uuid[], $2::text[]) AS new (id, token_hash)
 WHERE session_workers.id = new.id
 

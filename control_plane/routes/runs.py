@@ -1,0 +1,125 @@
+"""`/api/v1/runs`: started, read, listed, canceled, tried anew."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Request, Response, get, post
+from litestar.params import FromPath, FromQuery, JSONBody, NamedDependency, QueryParameter
+
+from contracts.runs import CreateRun, Run, RunOutput, RunPage, RunState
+from contracts.sessions import Todos
+from contracts.usage import RunUsage
+from control_plane.domain.access import Action, Principal
+from control_plane.routes.answers import answer
+from control_plane.routes.policies import READ, READ_RUN, WRITE, WRITE_RUN
+from control_plane.routes.wishes import Cursor, IdempotencyKey, Limit, Prefer, ask_of, window
+from control_plane.services.access import Access
+from control_plane.services.intake import Intake
+from control_plane.services.run_views import RunViews
+from control_plane.services.runs import Runs
+
+States = Annotated[list[RunState] | None, QueryParameter(name="state")]
+
+
+@post(["/api/v1/runs", "/api/v1/runs/start"], opt=WRITE, status_code=202, tags=["runs"])
+async def create_run(
+    request: Request[Any, Any, Any],
+    data: JSONBody[CreateRun],
+    principal: NamedDependency[Principal],
+    access: NamedDependency[Access],
+    intake: NamedDependency[Intake],
+    run_views: NamedDependency[RunViews],
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response[Run]:
+    """A message in the session that is named, else in a new one. Answered as messages are."""
+    if data.session_id is None:
+        project_id = access.project_for(principal, Action.WRITE, data.project_id)
+    else:
+        project_id = await access.project_of_session(principal, Action.WRITE, data.session_id)
+    ask = ask_of(request, principal, data, idempotency_key)
+    done = await intake.start(ask, data, project_id=project_id, by=principal.user_id)
+    return await answer(request, done, run_views, prefer)
+
+
+@get("/api/v1/runs", opt=READ, tags=["runs"])
+async def list_runs(
+    principal: NamedDependency[Principal],
+    access: NamedDependency[Access],
+    run_views: NamedDependency[RunViews],
+    project_id: FromQuery[UUID | None] = None,
+    session_id: FromQuery[UUID | None] = None,
+    task_id: FromQuery[UUID | None] = None,
+    states: States = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> RunPage:
+    return await run_views.listed(
+        projects=access.projects_for(principal, project_id),
+        session_id=session_id,
+        task_id=task_id,
+        states=states or [],
+        window=window(limit, cursor),
+    )
+
+
+@get("/api/v1/runs/{run_id:uuid}", opt=READ_RUN, tags=["runs"])
+async def get_run(run_id: FromPath[UUID], run_views: NamedDependency[RunViews]) -> Run:
+    return await run_views.get(run_id)
+
+
+@get("/api/v1/runs/{run_id:uuid}/output", opt=READ_RUN, tags=["runs"])
+async def get_output(run_id: FromPath[UUID], run_views: NamedDependency[RunViews]) -> RunOutput:
+    return await run_views.output(run_id)
+
+
+@get("/api/v1/runs/{run_id:uuid}/todos", opt=READ_RUN, tags=["runs"])
+async def get_todos(run_id: FromPath[UUID], run_views: NamedDependency[RunViews]) -> Todos:
+    return await run_views.todos(run_id)
+
+
+@get("/api/v1/runs/{run_id:uuid}/usage", opt=READ_RUN, tags=["runs"])
+async def get_usage(run_id: FromPath[UUID], run_views: NamedDependency[RunViews]) -> RunUsage:
+    return await run_views.usage(run_id)
+
+
+@post(
+    ["/api/v1/runs/{run_id:uuid}/cancel", "/api/v1/runs/{run_id:uuid}/stop"],
+    opt=WRITE_RUN,
+    status_code=202,
+    tags=["runs"],
+)
+async def cancel_run(
+    run_id: FromPath[UUID], runs: NamedDependency[Runs], run_views: NamedDependency[RunViews]
+) -> Run:
+    """At once where nothing runs yet; else it is asked of the executor. 409 after the run's end."""
+    await runs.cancel(run_id)
+    return await run_views.get(run_id)
+
+
+@post("/api/v1/runs/{run_id:uuid}/retry", opt=WRITE_RUN, status_code=202, tags=["runs"])
+async def retry_run(
+    request: Request[Any, Any, Any],
+    run_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    intake: NamedDependency[Intake],
+    run_views: NamedDependency[RunViews],
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response[Run]:
+    """A new run with what this one was asked; 409 before it has ended."""
+    ask = ask_of(request, principal, None, idempotency_key)
+    done = await intake.retry(ask, run_id=run_id, by=principal.user_id)
+    return await answer(request, done, run_views, prefer)
+
+
+RUN_ROUTES = [
+    create_run,
+    list_runs,
+    get_run,
+    get_output,
+    get_todos,
+    get_usage,
+    cancel_run,
+    retry_run,
+]

@@ -1,0 +1,50 @@
+"""Which agent a session gets, and whether any manager can run it."""
+
+from uuid import UUID
+
+from chassis.errors import BerthError, NotFound
+from contracts.errors import Code
+from control_plane.store import apps as store
+from control_plane.store.database import Unit
+
+
+class Apps:
+    """In the transaction of what is to be made, so that a repeated request asks nothing anew."""
+
+    def __init__(self, *, default_agent: str) -> None:
+        self._default_agent = default_agent
+
+    async def agent_for(
+        self, unit: Unit, *, project_id: UUID, app_id: UUID | None, asked: str | None
+    ) -> str:
+        """As asked, else the app's, else the default. Raises `app_not_found`."""
+        if app_id is None:
+            return asked or self._default_agent
+        agent = await store.agent_of(unit.connection, project_id=project_id, app_id=app_id)
+        if agent is None:
+            raise NotFound(Code.APP_NOT_FOUND, f"there is no app {app_id}")
+        return asked or agent
+
+    async def require_agent(self, unit: Unit, agent: str) -> None:
+        """Before anything is accepted; while no manager ever registered, a run waits for one.
+
+        Raises `agent_not_found` for a name that no manager knows, `dependency_unavailable` when
+        each one that knows it lacks something.
+        """
+        offers = await store.offers(unit.connection)
+        if not offers:
+            return
+        told = [offer[agent] for offer in offers if agent in offer]
+        if not told:
+            known = sorted({name for offer in offers for name in offer})
+            raise NotFound(
+                Code.AGENT_NOT_FOUND,
+                f"agent: {agent} is not one of {', '.join(known)}",
+                known=known,
+            )
+        if all(told):
+            raise BerthError(
+                Code.DEPENDENCY_UNAVAILABLE,
+                f"no executor can run {agent}: {told[0]}",
+                missing=[{"what": f"agent {agent}", "how": how} for how in sorted(set(told))],
+            )

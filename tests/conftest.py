@@ -1,0 +1,7 @@
+"""What every test may ask for."""
+
+pytest_plugins = [
+    "tests.fixtures.postgres",
+    "tests.fixtures.object_store",
+    "tests.fixtures.office",
+]
