@@ -133,9 +133,11 @@ async def _end(
     server: uvicorn.Server, stop: asyncio.Event, on_stop: Callable[[], None] | None
 ) -> None:
     await stop.wait()
-    if on_stop is not None:
-        on_stop()
-    server.should_exit = True
+    try:
+        if on_stop is not None:
+            on_stop()
+    finally:
+        server.should_exit = True
 
 
 def _bind_path(path: Path) -> socket.socket:

@@ -1,9 +1,9 @@
 """Which headers cross the gateway: no caller speaks for another or reaches past the hop."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from chassis.auth import IDENTITY_HEADER
-from contracts.wire import Wire
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -38,7 +38,8 @@ _REPLACED = frozenset(
 _NOT_RETURNED = frozenset({b"date", b"server", b"x-request-id", b"x-trace-id"})
 
 
-class Hop(Wire, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
     """What the gateway says of a request on its way to an upstream."""
 
     identity: str

@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 from chassis.errors import NotFound
 from contracts.errors import Code
 
-_ROUTED = (b"/api/", b"/schema")
+_ROUTED = re.compile(rb"/api/|/schema(/|$)")
 _DECODINGS = 3
 """More than any server behind the gateway applies."""
 
@@ -23,4 +23,4 @@ def is_routed(raw_path: bytes) -> bool:
         if decoded.count(b"/") != path.count(b"/"):
             raise NotFound(Code.NOT_FOUND, "a path may not hold an encoded slash")
         path = decoded
-    return raw_path.startswith(_ROUTED)
+    return _ROUTED.match(raw_path) is not None

@@ -81,6 +81,8 @@ async def test_target__arrives_as_it_was_sent(
         "/INTERNAL/v1/x",
         "/readyz/",
         "/docs",
+        "/schemas",
+        "/apis/v1",
         "/",
     ],
 )
@@ -138,6 +140,40 @@ async def test_body__in_chunks_passes(http: aiohttp.ClientSession, upstream: Ups
     async with http.post("/api/v1/x", data=parts()) as answer:
         assert answer.status == 200
     assert upstream.seen[0].body == b"one two " + b"x" * 200_000
+
+
+async def test_body__that_falls_silent_is_refused(front: Front, upstream: Upstream) -> None:
+    async with front(idle_seconds=0.2) as http:
+        reader, writer = await half_sent(http)
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    assert b" 400 " in answer.partition(b"\r\n")[0]
+    assert b"silent" in answer
+    assert upstream.seen == []
+
+
+async def test_body__half_sent_by_who_left_is_never_taken_for_whole(
+    http: aiohttp.ClientSession, upstream: Upstream
+) -> None:
+    _, writer = await half_sent(http)
+    await asyncio.wait_for(upstream.arrived.wait(), 5)
+    writer.close()
+    await asyncio.wait_for(upstream.left.wait(), 5)
+    assert upstream.seen == []
+
+
+async def half_sent(
+    http: aiohttp.ClientSession,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    base = http._base_url
+    assert base is not None
+    reader, writer = await asyncio.open_connection(base.host, base.port)
+    head = (
+        f"POST /api/v1/x HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
+        "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    )
+    writer.write(head.encode())
+    return reader, writer
 
 
 async def test_websocket__is_not_found(http: aiohttp.ClientSession) -> None:
