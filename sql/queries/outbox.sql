@@ -16,9 +16,14 @@ LIMIT $1
 FOR UPDATE OF s SKIP LOCKED
 
 -- name: take
--- After the lock, in a statement of its own, so that what the former holder deleted is gone.
-SELECT id, project_id, session_id, run_id, attempt, type, payload, trace_id, at
-FROM outbox WHERE project_id = ANY($1::uuid[]) ORDER BY id LIMIT $2
+-- After the lock, in a statement of its own, so that what the former holder deleted is gone. At most $2, of each
+-- project its oldest.
+SELECT o.id, o.project_id, o.session_id, o.run_id, o.attempt, o.type, o.payload, o.trace_id, o.at
+FROM unnest($1::uuid[]) AS locked (project_id)
+CROSS JOIN LATERAL (
+  SELECT * FROM outbox WHERE outbox.project_id = locked.project_id ORDER BY outbox.id LIMIT $2
+) AS o
+ORDER BY o.id LIMIT $2
 
 -- name: delete
 DELETE FROM outbox WHERE id = ANY($1::bigint[])
@@ -41,3 +46,8 @@ UPDATE tasks SET state = new.state::task_state, version = new.version, last_run_
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::uuid[], $5::text[])
   AS new (id, state, version, last_run_id, last_reason)
 WHERE tasks.id = new.id
+
+-- name: advance_projects
+UPDATE streams SET last_seq = new.last_seq
+FROM unnest($1::uuid[], $2::bigint[]) AS new (id, last_seq)
+WHERE streams.id = new.id

@@ -1,0 +1,75 @@
+"""What a run's state does to its task. Pure."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from contracts.events import TaskTransitioned, TaskUpdated
+from contracts.runs import RunState
+from contracts.tasks import TaskState
+from control_plane.domain.session_state import TaskChange
+from control_plane.domain.tasks import BY_RUNS_ONLY, LEGAL
+
+STATE_OF: dict[RunState, TaskState] = {
+    RunState.PENDING: TaskState.RUNNING,
+    RunState.QUEUED: TaskState.RUNNING,
+    RunState.CLAIMED: TaskState.RUNNING,
+    RunState.RUNNING: TaskState.RUNNING,
+    RunState.WAITING: TaskState.WAITING,
+    RunState.SUCCEEDED: TaskState.REVIEW,
+    RunState.FAILED: TaskState.FAILED,
+    RunState.BLOCKED: TaskState.BLOCKED,
+    RunState.CANCELED: TaskState.OPEN,
+}
+"""A run that went well is for somebody to look at; one that was canceled leaves the task to do."""
+
+MOVED_ON = frozenset({TaskState.DONE, TaskState.CANCELED})
+"""Somebody has decided; no run changes that."""
+
+
+@dataclass(slots=True)
+class TaskRow:
+    """What a run can change of a task."""
+
+    id: UUID
+    state: TaskState
+    version: int
+    last_run_id: UUID | None
+    last_reason: str | None
+
+
+def apply(
+    task: TaskRow, change: TaskChange, *, newer: bool
+) -> TaskTransitioned | TaskUpdated | None:
+    """None: nothing to tell. `newer`: the run was made after the task's last one."""
+    if task.state in MOVED_ON or (task.last_run_id not in (None, change.run_id) and not newer):
+        return None
+    old, new = task.state, STATE_OF[change.run_state]
+    if old is not new and not _legal(old, new):
+        return None
+    reason = None if change.reason is None else change.reason.value
+    fields = [
+        name
+        for name, before, now in (
+            ("last_run_id", task.last_run_id, change.run_id),
+            ("last_reason", task.last_reason, reason),
+        )
+        if before != now
+    ]
+    if old is new and not fields:
+        return None
+    task.state, task.last_run_id, task.last_reason = new, change.run_id, reason
+    task.version += 1
+    if old is new:
+        return TaskUpdated(task_id=task.id, version=task.version, fields=fields)
+    return TaskTransitioned(
+        task_id=task.id,
+        old=old.value,
+        new=new.value,
+        version=task.version,
+        cause=f"run.{change.run_state.value}",
+    )
+
+
+def _legal(old: TaskState, new: TaskState) -> bool:
+    """Besides what people may do, a run gives back what it took."""
+    return new in LEGAL[old] or (new is TaskState.OPEN and old in BY_RUNS_ONLY)
