@@ -12,11 +12,15 @@ from typing import Any, cast
 
 import uvicorn
 from litestar.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from chassis.logs import get_logger
 
 KEEP_IDLE_SECONDS = 75
 """Longer than `chassis.client` does."""
+
+HEAD_SECONDS = 30.0
+"""For a connection's first request line and headers, and for those of each later request."""
 
 BACKLOG = 1024
 
@@ -80,6 +84,7 @@ async def serve_async(
     """
     config = uvicorn.Config(
         cast("Any", app),  # Litestar's and uvicorn's ASGI types differ in name only
+        http=_Protocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -98,6 +103,36 @@ async def serve_async(
         watcher.cancel()
         if path is not None:
             await asyncio.to_thread(Path(path).unlink, missing_ok=True)
+
+
+class _Protocol(H11Protocol):
+    """Also ends a connection on which no whole head arrives: uvicorn itself would wait for ever."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and not cycle.response_complete:
+            self._head_arrived()
+        elif self._head_timer is None:
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class _Server(uvicorn.Server):

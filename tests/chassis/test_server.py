@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from chassis import server
 from chassis.server import PortTaken, bind
 from tests.fixtures.serving import serving
 
@@ -74,6 +75,30 @@ async def test_stop__does_not_wait_for_ever() -> None:
     writer.close()
     assert app.history == ["shutdown"]
     assert b"204" not in await reader.read()
+
+
+async def test_head__that_does_not_arrive_ends_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    async with serving(Slow()) as url:
+        port = int(url.rpartition(":")[2])
+        silent, first = await asyncio.open_connection("127.0.0.1", port)
+        slow, second = await asyncio.open_connection("127.0.0.1", port)
+        second.write(b"GET / HTTP/1.1\r\nHost:")
+        for reader, writer in ((silent, first), (slow, second)):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+
+
+async def test_head__in_time_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    app = Slow()
+    async with serving(app) as url, httpx.AsyncClient(trust_env=False) as http:
+        call = asyncio.create_task(http.get(url))
+        await asyncio.wait_for(app.asked.wait(), 5)
+        asyncio.get_running_loop().call_later(0.5, app.release.set)  # well beyond the head's time
+        assert (await asyncio.wait_for(call, 5)).status_code == 204
 
 
 async def test_socket__left_by_a_killed_server_is_replaced(tmp_path: Path) -> None:
