@@ -120,11 +120,12 @@ class Sender:
         return False
 
     async def _acknowledged(self, reported: Reported, batch: Batch) -> None:
-        await self._spool.acknowledge(reported.acknowledged)
-        self._sent = self._spool.acked
         entries = dict(batch)
         for refused in reported.refused:
+            # told first: who waits for the spool to drain then knows of it
             await self._tell_refused(refused, entries)
+        await self._spool.acknowledge(reported.acknowledged)
+        self._sent = self._spool.acked
 
     async def _tell_refused(self, refused: Refused, entries: dict[int, AnyEntry]) -> None:
         entry = entries.get(refused.seq)

@@ -19,8 +19,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Holds `executor.sock`, bound here, and `relay.sock`, bound by the relay."""
     home_dir: Path
     """The agent's HOME; not saved, but for what is linked into the workspace."""
-    agent_profiles_dir: Path | None = None
-    """None: the profiles that are shipped."""
+    agent_path: str = "/usr/local/bin:/usr/bin:/bin"
+    """PATH, for agents and for finding them."""
+    model_base_url: str | None = None
+    """The loopback listener that leads to the model gateway, without a path."""
     outage_grace_seconds: float = 900.0
     """Without any contact for so long, the agent is ended and the workspace kept."""
     checkpoint_interval_seconds: float = 30.0

@@ -72,10 +72,14 @@ class Spool:
         """Entries that the control plane has not acknowledged."""
         return self._next - 1 - self.acked
 
-    async def append(self, entry: AnyEntry) -> int:
-        """Returns its seq when it is on disk."""
-        if isinstance(entry, EventReported):
-            await self._room()
+    @property
+    def full(self) -> bool:
+        return self._segments.size >= self._max_bytes
+
+    async def append(self, entry: AnyEntry, *, wait: bool = True) -> int:
+        """Returns its seq when it is on disk. An event waits for room, if `wait`."""
+        if wait and isinstance(entry, EventReported):
+            await self.room()
         seq = self._next
         payload = msgspec.json.encode(msgspec.structs.replace(entry, seq=seq))
         done = asyncio.get_running_loop().create_future()
@@ -120,8 +124,9 @@ class Spool:
             await asyncio.gather(self._writer, return_exceptions=True)
         self._segments.close()
 
-    async def _room(self) -> None:
-        while self._segments.size >= self._max_bytes:
+    async def room(self) -> None:
+        """Until the spool is not full."""
+        while self.full:
             await self._changed.wait()
 
     async def _write(self) -> None:

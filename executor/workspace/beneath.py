@@ -88,10 +88,22 @@ def write_file(root: int, path: bytes, content: bytes) -> None:
         os.rename(beside, name, src_dir_fd=parent, dst_dir_fd=parent)
 
 
-def make_directory(root: int, path: bytes) -> None:
-    """It and those above it; what is a link or a file in the way raises `UnsafePath`."""
-    with opened_parent(root, path + b"/x", create=True):
-        pass
+def make_directory(root: int, path: bytes, *, replace: bool = False) -> None:
+    """It and those above it. What is a link or a file in the way raises `UnsafePath`, or goes."""
+    current = os.dup(root)
+    try:
+        for part in parts_of(path):
+            try:
+                following = _step(current, part, create=True)
+            except UnsafePath:
+                if not replace:
+                    raise
+                os.unlink(part, dir_fd=current)
+                following = _step(current, part, create=True)
+            os.close(current)
+            current = following
+    finally:
+        os.close(current)
 
 
 def remove(parent: int, name: bytes) -> None:

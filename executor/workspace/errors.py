@@ -16,7 +16,10 @@ class WorkspaceError(Exception):
 
 
 class SaveFailed(WorkspaceError):
-    pass
+    @property
+    def permanent(self) -> bool:
+        """The workspace itself is beyond a limit: trying again changes nothing."""
+        return self.reason in {"too_large", "too_many_entries", "object_too_large"}
 
 
 class RestoreFailed(WorkspaceError):

@@ -108,21 +108,23 @@ class Transfer:
 
 
 async def _persistently(attempt: Callable[[], Awaitable[T]], failed: Exception) -> T:
-    """Bounded attempts with jitter; then `failed`, with the last cause."""
-    number = 0
+    """Bounded attempts at the object store, then `failed`. A control plane that is away is waited
+    for: whoever has a deadline cancels this.
+    """
+    failures = 0
     while True:
-        number += 1
         try:
             return await attempt()
         except CallFailed as failure:
             if failure.code == Code.STALE_EPOCH:
                 raise Superseded(str(failure)) from failure
-            if number >= ATTEMPTS or is_refusal(failure):
+            if is_refusal(failure):
                 raise failed from failure
         except ObjectFailed as failure:
-            if number >= ATTEMPTS or failure.status == 404:
+            failures += 1
+            if failures >= ATTEMPTS or failure.status == 404:
                 raise failed from failure
-        await asyncio.sleep(pause(number))
+        await asyncio.sleep(pause(failures + 1))
 
 
 def _md5(content: bytes) -> str:

@@ -1,0 +1,118 @@
+"""What the executor must know after its own restart in the same epoch, in small files.
+
+Each is written whole or not at all. They are good only together with the spool: one of another
+worker, epoch or boot is refused, and these with it.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+
+from contracts.snapshots import SnapshotKind
+from executor.segments import replace_file
+
+T = TypeVar("T")
+
+REMEMBERED = 1000
+"""Commands and attempts: far more than an epoch sees, so that a redelivery is always known."""
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """The workspace is whole: written last. `snapshot_id` None: it began empty."""
+
+    snapshot_id: UUID | None
+    type: SnapshotKind | None = None
+    missing_paths: list[str] = msgspec.field(default_factory=list[str])
+
+
+class AttemptNote(msgspec.Struct, frozen=True):
+    run_id: UUID
+    attempt: int
+
+
+class Journal(msgspec.Struct):
+    """`live`: attempts that were taken and are not yet reported as over."""
+
+    commands: list[UUID] = msgspec.field(default_factory=list[UUID])
+    attempts: list[AttemptNote] = msgspec.field(default_factory=list[AttemptNote])
+    live: list[AttemptNote] = msgspec.field(default_factory=list[AttemptNote])
+    stopping: bool = False
+
+
+class Notes:
+    """Writes block for a moment (one small synced file): they are rare."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._journal = self._read("journal.json", Journal) or Journal()
+
+    @property
+    def restored(self) -> Restored | None:
+        return self._read("restored.json", Restored)
+
+    @restored.setter
+    def restored(self, value: Restored) -> None:
+        self._write("restored.json", value)
+
+    @property
+    def restoring(self) -> bool:
+        """A restore was begun: what stands in the workspace is half of it."""
+        return (self._directory / "restoring.json").exists()
+
+    def begin_restore(self) -> None:
+        self._write("restoring.json", True)
+
+    @property
+    def base_manifest(self) -> bytes | None:
+        """The last manifest that was restored or uploaded, as it is stored."""
+        path = self._directory / "base.manifest"
+        return path.read_bytes() if path.exists() else None
+
+    @base_manifest.setter
+    def base_manifest(self, stored: bytes) -> None:
+        replace_file(self._directory / "base.manifest", stored)
+
+    @property
+    def live(self) -> list[AttemptNote]:
+        return list(self._journal.live)
+
+    @property
+    def stopping(self) -> bool:
+        return self._journal.stopping
+
+    @stopping.setter
+    def stopping(self, value: bool) -> None:
+        self._journal.stopping = value
+        self._save()
+
+    def knows_command(self, command_id: UUID) -> bool:
+        return command_id in self._journal.commands
+
+    def knows_attempt(self, note: AttemptNote) -> bool:
+        return note in self._journal.attempts
+
+    def took_command(self, command_id: UUID) -> None:
+        self._journal.commands = [*self._journal.commands, command_id][-REMEMBERED:]
+        self._save()
+
+    def took_attempt(self, note: AttemptNote) -> None:
+        self._journal.attempts = [*self._journal.attempts, note][-REMEMBERED:]
+        self._journal.live.append(note)
+        self._save()
+
+    def attempt_over(self, note: AttemptNote) -> None:
+        if note in self._journal.live:
+            self._journal.live.remove(note)
+            self._save()
+
+    def _save(self) -> None:
+        self._write("journal.json", self._journal)
+
+    def _read(self, name: str, kind: type[T]) -> T | None:
+        path = self._directory / name
+        return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None
+
+    def _write(self, name: str, value: object) -> None:
+        replace_file(self._directory / name, msgspec.json.encode(value))

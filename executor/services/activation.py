@@ -1,0 +1,176 @@
+"""From a started process to a worker that takes runs: restore → link → validate → ready.
+
+Each step is an event with its duration, and a named failure. Whether a restore is needed is decided
+by the marker that is written last; a restart in the same epoch finds it, restores nothing, sends
+what its predecessor left in the spool and reports that predecessor's attempts as interrupted.
+"""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from chassis.failpoints import failpoint
+from chassis.logs import get_logger
+from contracts.events import WorkerStep, WorkspaceRestored
+from contracts.reasons import Reason
+from contracts.snapshots import RestorePlan, RestorePoint, SnapshotKind
+from contracts.spool import RunInterrupted
+from contracts.workers import ExecutorPhase
+from executor.notes import Restored
+from executor.threads import in_thread
+from executor.worker import Worker
+from executor.workspace.errors import RestoreFailed, WorkspaceError
+from executor.workspace.restoring import is_empty, missing_paths, restore, wipe
+
+StepName = Literal["restore", "link", "validate", "ready"]
+
+_log = get_logger()
+
+
+class ActivationFailed(Exception):
+    """`reason` is a stable name; the worker cannot be used."""
+
+    def __init__(self, step: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"{step}: {reason}: {detail}")
+        self.reason = reason
+
+
+class Activation:
+    def __init__(self, worker: Worker) -> None:
+        self._workspace = worker.settings.workspace_dir
+        self._worker_id = worker.settings.worker_id
+        self._spool = worker.spool
+        self._notes = worker.notes
+        self._reporter = worker.reporter
+        self._saves = worker.saves
+        self._agent_data = worker.agent_data
+        self._status = worker.status
+
+    async def run(self) -> Restored:
+        """Raises `ActivationFailed`, `Superseded`."""
+        restored = await in_thread(lambda: self._notes.restored)
+        if restored is None:
+            restored = await self._prepare()
+        else:
+            await self._take_over()
+        async with self._step("ready"):
+            await failpoint("activation.before_ready")
+        self._status.enter(ExecutorPhase.READY)
+        return restored
+
+    async def _take_over(self) -> None:
+        """A restart in the same epoch: nothing is restored, what is in the workspace stays."""
+        _log.info("restarted_in_place", spooled=self._spool.pending)
+        # before `interrupted` nothing may be missing of what the attempt has done
+        await self._spool.drained()
+        await self._saves.plan()
+        await self._saves.recall_base()
+        for note in self._notes.live:
+            await self._reporter.entry(
+                RunInterrupted(
+                    **self._reporter.stamp(),
+                    run_id=note.run_id,
+                    attempt=note.attempt,
+                    reason=Reason.EXECUTOR_INTERRUPTED,
+                    detail="the executor was restarted",
+                )
+            )
+            await failpoint("activation.after_interrupted")
+            self._notes.attempt_over(note)
+        async with self._step("link"):
+            await in_thread(self._agent_data.link_last)
+
+    async def _prepare(self) -> Restored:
+        self._status.enter(ExecutorPhase.RESTORING)
+        plan = await self._saves.plan()
+        async with self._step("restore"):
+            point = await self._restore(plan)
+        async with self._step("validate"):
+            missing = await in_thread(missing_paths, self._workspace, plan.required_paths)
+        restored = Restored(
+            snapshot_id=point.snapshot_id if point else None,
+            type=point.type if point else None,
+            missing_paths=missing,
+        )
+        self._notes.restored = restored
+        await failpoint("activation.after_restored")
+        return restored
+
+    async def _restore(self, plan: RestorePlan) -> RestorePoint | None:
+        """The first point that can be restored and whose agent's state is whole."""
+        if not self._notes.restoring and not await in_thread(is_empty, self._workspace):
+            raise RestoreFailed("workspace_not_empty", "and nothing says what is in it")
+        self._notes.begin_restore()
+        failures: list[str] = []
+        for number, point in enumerate(plan.points, start=1):
+            last = number == len(plan.points)
+            why = await self._restore_point(point, check_agent=not last)
+            if why is None:
+                return point
+            failures.append(why)
+            _log.warning("restore_point_failed", snapshot=str(point.snapshot_id), reason=why)
+        if plan.points:
+            raise RestoreFailed("restore_failed", "; ".join(failures))
+        await in_thread(wipe, self._workspace)
+        await self._link()
+        self._saves.dirty = plan.head is not None
+        await self._reporter.event(WorkspaceRestored(snapshot_id=None))
+        return None
+
+    async def _restore_point(self, point: RestorePoint, *, check_agent: bool) -> str | None:
+        """None, or why it cannot be used."""
+        started = time.monotonic()
+        await in_thread(wipe, self._workspace)
+        try:
+            manifest, stored = await restore(
+                self._workspace, point, self._saves.transfer, limits=self._saves.limits
+            )
+        except (RestoreFailed, OSError) as error:
+            return str(error)
+        await self._link()
+        if check_agent and point.type is SnapshotKind.CHECKPOINT:
+            broken = await in_thread(self._agent_data.broken)
+            if broken is not None:
+                return broken
+        self._saves.start_from(manifest, stored, point.snapshot_id)
+        await self._reporter.event(
+            WorkspaceRestored(
+                snapshot_id=point.snapshot_id,
+                files=manifest.files,
+                bytes=manifest.bytes,
+                duration_ms=_ms_since(started),
+            )
+        )
+        return None
+
+    async def _link(self) -> None:
+        async with self._step("link"):
+            await in_thread(self._agent_data.link_last)
+
+    @asynccontextmanager
+    async def _step(self, name: StepName) -> AsyncGenerator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        except (WorkspaceError, OSError) as error:
+            reason = error.reason if isinstance(error, WorkspaceError) else "disk_error"
+            _log.error("activation_failed", step=name, reason=reason, detail=str(error))
+            await self._report(name, started, reason)
+            raise ActivationFailed(name, reason, str(error)) from error
+        await self._report(name, started, "")
+
+    async def _report(self, name: StepName, started: float, reason: str) -> None:
+        await self._reporter.event(
+            WorkerStep(
+                worker_id=self._worker_id,
+                step=name,
+                outcome="failed" if reason else "done",
+                duration_ms=_ms_since(started),
+                reason=reason,
+            )
+        )
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -1,0 +1,94 @@
+"""One attempt of one run, from the agent's start to its one report."""
+
+from uuid import UUID
+
+from chassis.failpoints import failpoint
+from chassis.logs import bound, get_logger
+from chassis.telemetry import span, use_traceparent
+from contracts.commands import RunSpec
+from contracts.reasons import Reason
+from executor.agents.errors import AgentFailed
+from executor.notes import AttemptNote
+from executor.reporter import RunReporter
+from executor.services.runs.asks import Asks
+from executor.services.runs.endings import Ended, Ending, EndRequest
+from executor.services.runs.finishing import report, save_run
+from executor.services.runs.opening import Opening
+from executor.services.runs.outcome import CANCELED, Finish, failed, of_failure, of_turn
+from executor.services.runs.turn import RunTurn
+from executor.worker import Worker
+from executor.workspace.errors import WorkspaceError
+
+_log = get_logger()
+
+
+class Attempt:
+    def __init__(self, worker: Worker, spec: RunSpec) -> None:
+        self.note = AttemptNote(spec.run_id, spec.attempt)
+        self.request = EndRequest()
+        self._worker = worker
+        self._spec = spec
+        self._asks: Asks | None = None
+
+    async def drive(self) -> None:
+        """Raises `Superseded`. However it ends, no process of the agent is left."""
+        spec, attempt = self._spec, str(self._spec.attempt)
+        with (
+            use_traceparent(spec.traceparent or None),
+            span("run", run=str(spec.run_id), attempt=attempt),
+            bound(run=str(spec.run_id), attempt=spec.attempt),
+        ):
+            run = RunReporter(self._worker.spool, spec)
+            opening = Opening(self._worker, spec, run)
+            try:
+                finish = await self._work(run, opening)
+            finally:
+                if opening.session is not None:
+                    await opening.session.end()
+            await self._conclude(run, finish)
+
+    def answered(self, ask_id: UUID, request_id: UUID) -> None:
+        if self._asks is not None:
+            self._asks.answered(ask_id, request_id)
+
+    async def _work(self, run: RunReporter, opening: Opening) -> Finish | None:
+        """None: it was ended from outside, without a result."""
+        if missing := self._worker.missing_paths:
+            return failed(Reason.REQUIRED_PATHS_MISSING, ", ".join(missing))
+        try:
+            return await self._turn(run, opening)
+        except Ended:
+            return CANCELED if self.request.ending is Ending.CANCELED else None
+        except AgentFailed as failure:
+            return of_failure(failure)
+        except (WorkspaceError, OSError) as error:
+            return failed(Reason.AGENT_START_FAILED, str(error))
+
+    async def _turn(self, run: RunReporter, opening: Opening) -> Finish | None:
+        prompted = await self.request.unless_ended(opening.open())
+        assert opening.session is not None  # noqa: S101  # `open` has returned
+        epoch = self._worker.settings.epoch
+        self._asks = Asks(run, self._worker.relay, epoch=epoch)
+        turn = RunTurn(
+            self._worker,
+            self._spec,
+            run,
+            session=opening.session,
+            asks=self._asks,
+            request=self.request,
+            prompted=prompted,
+        )
+        return of_turn(await turn.result())
+
+    async def _conclude(self, run: RunReporter, finish: Finish | None) -> None:
+        _log.info("run_ended", state=finish.state if finish else str(self.request.ending))
+        await failpoint("finish.before_save")
+        covered = await save_run(
+            self._worker.saves,
+            run,
+            deadline=self._spec.save_deadline_seconds,
+            clock=self._worker.clock,
+        )
+        await failpoint("finish.after_save")
+        await report(run, finish, self.request, covered)
+        self._worker.notes.attempt_over(self.note)

@@ -1,0 +1,49 @@
+"""What the executor says of itself to its manager."""
+
+from chassis.clock import Clock
+from contracts.workers import ExecutorPhase
+
+ENDED = frozenset({ExecutorPhase.STOPPED, ExecutorPhase.SUPERSEDED, ExecutorPhase.FAILED})
+
+
+class Status:
+    """`busy` is set apart from the phase: a run comes and goes while the executor is ready."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.reason = ""
+        self._phase = ExecutorPhase.STARTING
+        self._busy = False
+        self._clock = clock
+        self._idle_since = clock.monotonic()
+
+    @property
+    def phase(self) -> ExecutorPhase:
+        if self._phase is ExecutorPhase.READY and self._busy:
+            return ExecutorPhase.BUSY
+        return self._phase
+
+    @property
+    def ready(self) -> bool:
+        return self._phase is ExecutorPhase.READY
+
+    @property
+    def ended(self) -> bool:
+        return self._phase in ENDED
+
+    @property
+    def idle_seconds(self) -> float | None:
+        if self._phase is not ExecutorPhase.READY or self._busy:
+            return None
+        return self._clock.monotonic() - self._idle_since
+
+    def enter(self, phase: ExecutorPhase, reason: str = "") -> None:
+        self._phase = phase
+        self.reason = reason
+        self._idle_since = self._clock.monotonic()
+
+    def occupy(self) -> None:
+        self._busy = True
+
+    def relieve(self) -> None:
+        self._busy = False
+        self._idle_since = self._clock.monotonic()

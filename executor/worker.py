@@ -1,0 +1,30 @@
+"""What the services of one worker share: wired once, in `app.py`."""
+
+from dataclasses import dataclass, field
+
+from chassis.clock import Clock
+from executor.notes import Notes
+from executor.relay import Relay
+from executor.reporter import Reporter
+from executor.services.agent_data import AgentData
+from executor.services.saves import Saves
+from executor.settings import Settings
+from executor.spool import Spool
+from executor.status import Status
+
+
+@dataclass(slots=True)
+class Worker:
+    settings: Settings
+    boot_id: str
+    """Of the host."""
+    clock: Clock
+    status: Status
+    relay: Relay
+    spool: Spool
+    notes: Notes
+    reporter: Reporter
+    saves: Saves
+    agent_data: AgentData
+    missing_paths: list[str] = field(default_factory=list[str])
+    """Required paths that the restored workspace lacks: no run can start."""

@@ -1,0 +1,249 @@
+"""Saving and restoring on a real object store: exact, incremental, verified, told when it is not."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+
+import pytest
+
+from contracts.errors import Code, Problem
+from contracts.snapshots import RestorePoint, SnapshotKind
+from executor.relay import Relay
+from executor.workspace.errors import Corrupt, RestoreFailed, SaveFailed
+from executor.workspace.manifest import CHUNK_BYTES, Manifest
+from executor.workspace.restoring import is_empty, missing_paths, restore, wipe
+from executor.workspace.saving import Limits, Saved, save
+from executor.workspace.transfer import Superseded, Transfer
+from tests.executor.outside import Outside
+from tests.executor.trees import add_specials, canonical, make_odd_tree
+
+LIMITS = Limits(max_items=100_000, max_bytes=1 << 34)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.workspace.transfer.pause", lambda _: 0.0)
+    monkeypatch.setattr("chassis.client.BACKOFF_FIRST", 0.0)
+
+
+@pytest.fixture
+def transfer(relay: Relay) -> Transfer:
+    return Transfer(relay, epoch=1)
+
+
+@pytest.fixture
+def workspace(place: Path) -> Path:
+    return place / "workspace"
+
+
+async def saved(
+    root: Path, transfer: Transfer, base: Manifest | None = None, limits: Limits = LIMITS
+) -> Saved:
+    kind = SnapshotKind.ACKNOWLEDGED
+    return await save(root, transfer, kind=kind, parent=None, base=base, limits=limits)
+
+
+def point(outside: Outside, one: Saved) -> RestorePoint:
+    outside.drafts[one.draft.id] = one.draft
+    return outside.point(one.draft.id)
+
+
+def emptied(root: Path) -> Path:
+    wipe(root)
+    return root
+
+
+async def test_restore__is_exactly_what_was_saved(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    make_odd_tree(workspace)
+    before = canonical(workspace)
+    add_specials(workspace)
+    one = await saved(workspace, transfer)
+    assert sorted(skip.path for skip in one.manifest.skipped) == [b"fifo", b"s"]
+    await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    assert canonical(workspace) == before
+    assert one.draft.files == sum(line[1] == "f" for line in before)
+
+
+async def test_save__large_files_are_split_and_shared_content_is_stored_once(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    block = os.urandom(1 << 20)
+    (workspace / "large").write_bytes(block * 40 + b"end")
+    (workspace / "twin").write_bytes(block * 40 + b"end")
+    with (workspace / "sparse").open("wb") as sparse:
+        sparse.truncate(3 * CHUNK_BYTES)
+    before = canonical(workspace)
+    one = await saved(workspace, transfer)
+    assert len(one.manifest.items[0].chunks) == 3
+    assert one.draft.new_bytes < 30 << 20
+    await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    assert canonical(workspace) == before
+
+
+async def test_save__incremental_uploads_only_what_is_new_and_stands_alone(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    for n in range(20):
+        (workspace / f"f{n}").write_bytes(os.urandom(10_000))
+    first = await saved(workspace, transfer)
+    (workspace / "f3").write_bytes(b"changed")
+    (workspace / "f4").unlink()
+    (workspace / "f5").unlink()
+    (workspace / "f5").mkdir()
+    (workspace / "f6").unlink()
+    (workspace / "f6").symlink_to("f7")
+    before = canonical(workspace)
+    second = await saved(workspace, transfer, first.manifest)
+    assert second.draft.new_bytes < 6_000
+    third = await saved(workspace, transfer, second.manifest)
+    assert outside.calls["put"] == 2 + 2 + 1
+    await restore(emptied(workspace), point(outside, third), transfer, limits=LIMITS)
+    assert canonical(workspace) == before
+
+
+async def test_save__bounded_retries_through_a_bad_store(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    (workspace / "file").write_text("content")
+    outside.fail_next("put", 503, 500, "lost", 503, 503, "lost")
+    outside.fail_next("uploads", 503, 503)
+    one = await saved(workspace, transfer)
+    outside.fail_next("get", 503, 500, 500)
+    await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    assert (workspace / "file").read_text() == "content"
+    outside.fail_next("put", *[503] * 50)
+    with pytest.raises(SaveFailed, match="upload_failed"):
+        await saved(workspace, transfer)
+
+
+async def test_save__an_expired_url_is_asked_for_again(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    (workspace / "file").write_text("content")
+    outside.fail_next("put", 403)
+    one = await saved(workspace, transfer)
+    assert outside.calls["uploads"] == 3
+    outside.fail_next("get", 403, 200)
+    outside.faults["get"] = [403]
+    await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    assert (workspace / "file").read_text() == "content"
+
+
+async def test_save__stale_epoch_is_told_apart(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    (workspace / "file").write_text("content")
+    problem = Problem(title="", status=409, code=Code.STALE_EPOCH)
+    outside.fail_next("uploads", problem)
+    with pytest.raises(Superseded):
+        await saved(workspace, transfer)
+
+
+async def test_save__a_file_that_never_rests_is_flagged(
+    workspace: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace / "log").write_bytes(b"x")
+    real = os.pread
+
+    def disturbing(handle: int, size: int, offset: int) -> bytes:
+        content = real(handle, size, offset)
+        with (workspace / "log").open("ab") as log:
+            log.write(b"more")
+        return content
+
+    monkeypatch.setattr("executor.workspace.packing.os.pread", disturbing)
+    one = await saved(workspace, transfer)
+    assert [(item.path, item.changed) for item in one.manifest.items] == [(b"log", True)]
+
+
+async def test_save__beyond_its_limits_fails(workspace: Path, transfer: Transfer) -> None:
+    for n in range(5):
+        (workspace / f"f{n}").write_bytes(b"12345")
+    with pytest.raises(SaveFailed, match="too_many_entries"):
+        await saved(workspace, transfer, limits=Limits(4, 1000))
+    with pytest.raises(SaveFailed, match="too_large"):
+        await saved(workspace, transfer, limits=Limits(10, 24))
+
+
+async def test_restore__a_wrong_byte_is_an_error(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    (workspace / "file").write_bytes(os.urandom(5000))
+    one = await saved(workspace, transfer)
+    for key in (one.draft.manifest_key, one.manifest.packs[0].key):
+        outside.corrupt = {key}
+        with pytest.raises(Corrupt):
+            await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+        assert not (workspace / "file").exists()
+
+
+async def test_restore__a_missing_object_fails_at_once(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    (workspace / "file").write_bytes(b"content")
+    one = await saved(workspace, transfer)
+    await outside.objects.delete(one.manifest.packs[0].key)
+    with pytest.raises(RestoreFailed, match="download_failed"):
+        await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    assert not is_empty(workspace)
+    wipe(workspace)
+    assert is_empty(workspace)
+
+
+async def test_walk__a_directory_that_becomes_a_link_is_not_followed(
+    workspace: Path, transfer: Transfer, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = place / "outside"
+    secret.mkdir()
+    (secret / "secret").write_text("secret")
+    (workspace / "dir").mkdir()
+    real = os.stat
+
+    def swapping(name: bytes, **known: int) -> os.stat_result:
+        status = real(name, **known)
+        if name == b"dir" and not (workspace / "dir").is_symlink():
+            shutil.rmtree(workspace / "dir")
+            (workspace / "dir").symlink_to(secret)
+        return status
+
+    monkeypatch.setattr("executor.workspace.scan.os.stat", swapping)
+    one = await saved(workspace, transfer)
+    assert [item.path for item in one.manifest.items] == [b"dir"]
+    assert [skip.path for skip in one.manifest.skipped] == [b"dir"]
+
+
+def test_missing_paths__segment_by_segment_without_links(workspace: Path) -> None:
+    (workspace / "there").mkdir()
+    (workspace / "there" / "file").write_text("")
+    (workspace / "link").symlink_to("there")
+    wanted = ["/workspace", "/workspace/there/file", "/workspace/there/"]
+    absent = ["/workspace/link/file", "/workspace/x", "/workspacex", "/etc", "/workspace/../etc"]
+    assert missing_paths(workspace, wanted + absent) == absent
+
+
+async def test_restore__cancelled_leaves_no_thread_writing(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    for n in range(50):
+        (workspace / f"f{n}").write_bytes(os.urandom(1000))
+    one = await saved(workspace, transfer)
+    task = asyncio.create_task(
+        restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    )
+    while not any(workspace.iterdir()):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    wipe(workspace)
+    assert is_empty(workspace)
+
+
+def test_wipe__whole_trees_without_permissions(workspace: Path) -> None:
+    make_odd_tree(workspace)
+    (workspace / "lost+found").mkdir()
+    wipe(workspace)
+    assert os.listdir(workspace) == ["lost+found"]
