@@ -1,6 +1,7 @@
 """Commands to a worker: a durable list per epoch, redelivered until acknowledged, idempotent.
 
-A command dies with its epoch: its truth is a row (run, cancel flag, decision) from which the next claim rebuilds it.
+A command dies with its epoch: its truth is a row (run, cancel flag, decision) from which the next
+claim rebuilds it.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from contracts.wire import Wire
 
 
 class Answer(Wire, frozen=True, kw_only=True):
-    """A person's decision that came in while no attempt could take it; told in the continuation's prompt."""
+    """A person's decision that no attempt could take; told in the continuation's prompt."""
 
     title: str
     tool: str = ""
@@ -33,7 +34,7 @@ class RunSpec(Wire, frozen=True, kw_only=True):
     provider_options: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     answers: list[Answer] = msgspec.field(default_factory=list[Answer])
     has_history: bool = False
-    """The session has an earlier run that started: an agent without a past is then a loss to be told."""
+    """An earlier run of the session started: an agent without a past is then a loss to be told."""
     save_deadline_seconds: float = 120.0
     cancel_grace_seconds: float = 5.0
     traceparent: str = ""
@@ -77,7 +78,7 @@ class StopWorker(Command, frozen=True, kw_only=True, tag="stop"):
 
 
 class RemoveWorker(Command, frozen=True, kw_only=True, tag="remove"):
-    """For the manager itself: end the container, delete its volume. Audited and forced when not saved."""
+    """For the manager itself: end the container, delete its volume; audited, forced if unsaved."""
 
     forced: bool = False
 

@@ -11,8 +11,8 @@ Res = TypeVar("Res")
 class Endpoint(Generic[Req, Res]):
     """`path` may hold `{name}` parts, filled by `chassis.client`.
 
-    `idempotent` says that a repetition after a lost answer is harmless, so that the client may retry.
-    `deadline` is in seconds and covers the whole call, a long poll's wait included.
+    `idempotent` says that a repetition after a lost answer is harmless, so that the client may
+    retry. `deadline` is in seconds and covers the whole call, a long poll's wait included.
     """
 
     path: str

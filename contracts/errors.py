@@ -1,6 +1,7 @@
 """Every error code that leaves a service, with its HTTP status: the one table.
 
-A code is stable; its title may change. `retry` says whether the same call can succeed later without a change.
+A code is stable; its title may change. `retry` says whether the same call can succeed later without
+a change.
 """
 
 import enum
@@ -106,5 +107,6 @@ class Problem(Wire, frozen=True, kw_only=True):
     detail: str = ""
     trace_id: str = ""
     details: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
-    """Per code: `validation_failed` {field, expected}; `dependency_unavailable` {missing: [{what, how}]};
-    `expected_seq` {seq}; `illegal_transition` {state, legal}; `rate_limited` {retry_after}."""
+    """Per code: `validation_failed` {field, expected}; `expected_seq` {seq};
+    `dependency_unavailable` {missing: [{what, how}]}; `illegal_transition` {state, legal};
+    `rate_limited` {retry_after}."""

@@ -1,12 +1,13 @@
 """The event log's one tagged union: what happened, told once, in order.
 
-An event is stored and sent as its own JSON object tagged by `kind`, inside a `LogEntry` that says where it stands.
-A session's log and a project's log are streams of the same union; a run's stream is its session's, filtered.
+An event is stored and sent as its own JSON object tagged by `kind`, inside a `LogEntry` that says
+where it stands. A session's log and a project's log are streams of the same union; a run's stream
+is its session's, filtered.
 """
 
 import datetime
 import enum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -369,8 +370,8 @@ def kind_of(event: Event) -> str:
     return str(event.__struct_config__.tag)
 
 
-class LogEntry(Wire, frozen=True, kw_only=True):
-    """One row of a stream as a client sees it; also the `data:` of one SSE frame."""
+class Place(Wire, frozen=True, kw_only=True):
+    """Where an event stands in its stream."""
 
     id: str
     """`<stream tag>.<seq>`: the cursor, and SSE's `id:`."""
@@ -381,21 +382,15 @@ class LogEntry(Wire, frozen=True, kw_only=True):
     epoch: int | None
     at: datetime.datetime
     trace_id: str
+
+
+class LogEntry(Place, frozen=True, kw_only=True):
+    """One row of a stream as a client sees it; also the `data:` of one SSE frame."""
+
     event: AnyEvent
 
 
-class RawLogEntry(Wire, frozen=True, kw_only=True):
+class RawLogEntry(Place, frozen=True, kw_only=True):
     """A `LogEntry` whose event stays encoded: what the log stores is what it sends."""
 
-    id: str
-    seq: int
-    session_id: UUID | None
-    run_id: UUID | None
-    attempt: int | None
-    epoch: int | None
-    at: datetime.datetime
-    trace_id: str
     event: msgspec.Raw
-
-
-Kind = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]+(\.[a-z_]+)+$", max_length=64)]

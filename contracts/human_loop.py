@@ -1,4 +1,4 @@
-"""Human-loop requests: permissions and questions, durable, answered once, by nobody but a person."""
+"""Human-loop requests: permissions and questions; durable, answered once, only by a person."""
 
 import datetime
 import enum
@@ -22,7 +22,10 @@ class RequestState(enum.StrEnum):
 
 
 class Reply(Body, frozen=True, kw_only=True):
-    """For a permission: `option_id`, or `decision` which picks the matching option. For a question: `text` or `content`."""
+    """For a permission: `option_id`, or `decision` which picks the matching option.
+
+    For a question: `text` or `content`.
+    """
 
     option_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     decision: Literal["allow", "reject"] | None = None

@@ -1,4 +1,4 @@
-"""Why a run ended or was retried: the closed list, each with a remedy and whether a retry can help."""
+"""Why a run ended or was retried: the closed list, with remedies and whether a retry can help."""
 
 import enum
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ class AskUploads(Wire, frozen=True, kw_only=True):
 
 
 class Signed(Wire, frozen=True, kw_only=True):
-    """One exact call: key, method, and for a PUT its length and MD5. `headers` must be sent as they are."""
+    """One exact call: key, method, for a PUT length and MD5. `headers` are sent as they are."""
 
     key: str
     url: str
@@ -79,7 +79,10 @@ class RestorePoint(Wire, frozen=True, kw_only=True):
 
 
 class RestorePlan(Wire, frozen=True, kw_only=True):
-    """What a worker restores, best first: a checkpoint of its retried run, then the head. Empty: a new workspace."""
+    """What a worker restores, best first: a checkpoint of its retried run, then the head.
+
+    Empty: a new workspace.
+    """
 
     points: list[RestorePoint] = msgspec.field(default_factory=list[RestorePoint])
     head: UUID | None = None

@@ -1,7 +1,8 @@
 """The executor's reports: one durable, ordered spool per worker, posted in batches, at least once.
 
-Every entry has the next `seq` (the worker's `source_seq`, from 1). The control plane applies them in order and
-drops what it has: at or below its `last_source_seq` is acknowledged, a gap is `409 expected_seq`.
+Every entry has the next `seq` (the worker's `source_seq`, from 1). The control plane applies them
+in order and drops what it has: at or below its `last_source_seq` is acknowledged, a gap is
+`409 expected_seq`.
 """
 
 import datetime
@@ -31,7 +32,8 @@ class Entry(Wire, frozen=True, kw_only=True, tag_field="type"):
 class EventReported(Entry, frozen=True, kw_only=True, tag="event"):
     """An event to append as it is; `run_id` is None for what belongs to the worker alone.
 
-    Only kinds in `control_plane.domain.reports.REPORTABLE` are taken: a worker cannot speak for the control plane.
+    Only kinds in `control_plane.domain.reports.REPORTABLE` are taken: a worker cannot speak for the
+    control plane.
     """
 
     run_id: UUID | None = None
@@ -47,7 +49,7 @@ class RunStartedReported(Entry, frozen=True, kw_only=True, tag="run_started"):
 
 
 class Asked(Entry, frozen=True, kw_only=True, tag="asked"):
-    """The agent waits for a person. `ask_id` is the executor's name for this one ask of this attempt."""
+    """The agent waits for a person. `ask_id`: the executor's name for this ask of this attempt."""
 
     run_id: UUID
     attempt: int
@@ -69,7 +71,7 @@ class AskWithdrawn(Entry, frozen=True, kw_only=True, tag="ask_withdrawn"):
 
 
 class SnapshotCommitted(Entry, frozen=True, kw_only=True, tag="snapshot"):
-    """Compare-and-set on (head, epoch) for an acknowledged one; a checkpoint never moves the head."""
+    """Compare-and-set on (head, epoch) if it is acknowledged; a checkpoint never moves the head."""
 
     snapshot: SnapshotDraft
     run_id: UUID | None = None
@@ -141,7 +143,7 @@ class Report(Wire, frozen=True, kw_only=True):
 
 
 class Refused(Wire, frozen=True, kw_only=True):
-    """An entry that was acknowledged and not applied: `stale_attempt`, `already_finished`, `head_moved`, …"""
+    """Acknowledged and not applied: `stale_attempt`, `already_finished`, `head_moved`, …"""
 
     seq: int
     code: str

@@ -29,7 +29,10 @@ Md5Base64 = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9+/]{22}==$")]
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True):
-    """Read by services of another version: fields are only added, with defaults; unknown ones are ignored."""
+    """Read by services of another version: fields are only added, with defaults.
+
+    Unknown ones are ignored.
+    """
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Session workers: their states, and what a manager and its executors say to each other and to the control plane."""
+"""Session workers: states, and what managers, executors and control plane say to each other."""
 
 import datetime
 import enum
@@ -41,7 +41,7 @@ class Register(Wire, frozen=True, kw_only=True):
 
 
 class WorkerGrant(Wire, frozen=True, kw_only=True):
-    """What a manager needs to run or adopt one worker. The token goes to the relay, never inside."""
+    """What a manager needs to run or adopt a worker. The token goes to the relay, never inside."""
 
     worker_id: UUID
     session_id: UUID
@@ -68,6 +68,7 @@ class WorkerReportedState(Wire, frozen=True, kw_only=True):
     answered: bool
     """Its executor answered the manager lately: only then the lease is renewed."""
     idle_seconds: float | None = None
+    """How long its executor has had no run and nothing unsent; None while it has."""
 
 
 class Heartbeat(Wire, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ Verdict = Literal["current", "released", "superseded", "remove", "unknown"]
 class WorkerVerdict(Wire, frozen=True, kw_only=True):
     worker_id: UUID
     verdict: Verdict
-    """`superseded`: it may still save a side snapshot, then it is removed. `unknown`: report, never kill."""
+    """`superseded`: it may save aside, then it is removed. `unknown`: report, never kill."""
 
 
 class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
@@ -104,7 +105,7 @@ class ClaimedRun(Wire, frozen=True, kw_only=True):
     attempt: int
     worker: WorkerGrant
     fresh_worker: bool
-    """The worker was made by this claim: start it. Otherwise it is there; its `start` command is on its way."""
+    """Made by this claim: start it. Otherwise it is there, its `start` command on its way."""
     traceparent: str = ""
 
 
@@ -130,7 +131,10 @@ class Commands(Wire, frozen=True, kw_only=True):
 
 
 class WorkerChange(Wire, frozen=True, kw_only=True):
-    """What happened to a worker on its host. `failed`: it did not become ready, or was lost with its spool."""
+    """What happened to a worker on its host.
+
+    `failed`: it did not become ready, or was lost with its spool.
+    """
 
     incarnation: int
     epoch: int
@@ -243,7 +247,7 @@ class RelayPolicy(Wire, frozen=True, kw_only=True):
     worker_id: UUID
     epoch: int
     control_dir: str
-    """Holds `relay.sock`, bound by the relay: callbacks and object URLs of this worker, nothing else."""
+    """Holds `relay.sock`, bound by the relay: this worker's callbacks and object URLs only."""
     token: str
     """Added to its callbacks outside; never written to a place that a session can read."""
 

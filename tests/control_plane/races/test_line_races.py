@@ -1,4 +1,4 @@
-"""Interleavings on a session's line, each forced by barriers and seen to break without its guard."""
+"""Interleavings on a session's line, forced by barriers, each seen to break without its guard."""
 
 import asyncio
 from uuid import UUID
