@@ -11,7 +11,7 @@ from contracts.spool import GrantTaken, TakeGrant
 from control_plane.domain import asks
 from control_plane.domain.session_state import RequestRow, SessionState
 from control_plane.store import audit, human_loop, session_saves, session_states
-from control_plane.store.database import Database
+from control_plane.store.database import Database, Unit
 
 
 class HumanLoop:
@@ -33,7 +33,7 @@ class HumanLoop:
             state = loaded.states[session_id]
             request = _find(state, request_id)
             if request is None:
-                raise Stale(Code.ALREADY_FINISHED, "its run has ended; nobody waits for the answer")
+                return await _answered_before(unit, request_id)
             if request.state is not RequestState.PENDING:
                 return True
             option = asks.choose(request, reply)
@@ -76,6 +76,13 @@ class HumanLoop:
             text=request.text,
             content=request.content,
         )
+
+
+async def _answered_before(unit: Unit, request_id: UUID) -> bool:
+    """Its run has ended: a first answer stands, what nobody answered was withdrawn."""
+    if await human_loop.state_of(unit.connection, request_id) is RequestState.WITHDRAWN:
+        raise Stale(Code.ALREADY_FINISHED, "its run has ended; nobody waits for the answer")
+    return True
 
 
 def _find(state: SessionState, request_id: UUID) -> RequestRow | None:

@@ -72,9 +72,7 @@ class Keys:
                     unit, principal, key.project_id, action="key.revoke", key_id=key_id
                 )
 
-    async def _require_member(
-        self, unit: Unit, *, user_id: UUID, project_id: UUID | None
-    ) -> None:
+    async def _require_member(self, unit: Unit, *, user_id: UUID, project_id: UUID | None) -> None:
         if project_id is None:
             raise BerthError(
                 Code.VALIDATION,

@@ -14,22 +14,25 @@ from contracts.workers import (
     PollCommands,
     Register,
     Registered,
-    Verdict,
     WorkerVerdict,
 )
 from control_plane.services.incarnation import require_incarnation
+from control_plane.services.rescue import Rescue
+from control_plane.services.verdicts import verdict
 from control_plane.services.wakeups import Wakeups
 from control_plane.settings import Settings
 from control_plane.store import commands, workers
 from control_plane.store.database import Database
-from control_plane.store.workers import Standing
 
 COMMANDS_AT_ONCE = 200
 
 
 class Managers:
-    def __init__(self, database: Database, wakeups: Wakeups, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, wakeups: Wakeups, rescue: Rescue, settings: Settings
+    ) -> None:
         self._database = database
+        self._rescue = rescue
         self._wakeups = wakeups
         self._settings = settings
 
@@ -84,6 +87,7 @@ class Managers:
             standings = await workers.standings(
                 unit.connection, [one.worker_id for one in beat.workers]
             )
+        await self._release_forgotten(beat)
         return HeartbeatAnswer(
             workers=[
                 WorkerVerdict(
@@ -93,6 +97,12 @@ class Managers:
                 for one in beat.workers
             ]
         )
+
+    async def _release_forgotten(self, beat: Heartbeat) -> None:
+        grace = self._settings.lease_seconds / 2
+        idle = [one.worker_id for one in beat.workers if (one.idle_seconds or 0) >= grace]
+        if idle:
+            await self._rescue.release_forgotten(idle)
 
     async def commands(self, manager_id: UUID, poll: PollCommands) -> Commands:
         """Acknowledges, then waits up to `wait_seconds` for commands not yet acknowledged."""
@@ -112,13 +122,3 @@ class Managers:
                 if found or left <= 0:
                     return Commands(commands=found)
                 await woken.wait(min(left, self._settings.poll_seconds))
-
-
-def verdict(standing: Standing | None, manager_id: UUID) -> Verdict:
-    if standing is None or standing.manager_id != manager_id:
-        return "unknown"
-    if standing.remove_requested:
-        return "remove"
-    if standing.superseded:
-        return "superseded"
-    return "released" if standing.released else "current"

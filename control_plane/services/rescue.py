@@ -1,5 +1,6 @@
 """What the loops do for lines that nobody moves: reclaim, overdue cancels, parking, repair."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from chassis.failpoints import failpoint
@@ -51,6 +52,24 @@ class Rescue:
             lose_worker(state, Reason.WORKER_LOST, self._policy, "its lease ran out")
             await session_saves.save(unit, loaded)
             return True
+
+    async def release_forgotten(self, idle_workers: Sequence[UUID]) -> int:
+        """What a worker was given and says it does not have, after a grace: it is tried again."""
+        grace = self._policy.lease / 2
+        async with self._database.reading() as connection:
+            forgotten = await workers.forgotten_runs(connection, idle_workers, grace)
+        for session_id, run_id in forgotten:
+            async with self._database.unit() as unit:
+                loaded = await session_states.lock(unit, [session_id])
+                state = loaded.states[session_id]
+                run = state.head
+                mine = run is not None and run.id == run_id and run.worker_id in idle_workers
+                if run is None or not mine or run.state not in LIVE:
+                    continue
+                reason = Reason.EXECUTOR_INTERRUPTED
+                line.lose(state, run, reason, self._policy, "its executor does not have it")
+                await session_saves.save(unit, loaded)
+        return len(forgotten)
 
     async def end_overdue_cancels(self) -> int:
         """A live run whose executor did not end it in time: its worker's epoch ends, it is over."""

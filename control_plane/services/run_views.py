@@ -36,9 +36,7 @@ class RunViews:
         states: list[RunState],
         window: Window,
     ) -> RunPage:
-        wanted = RunFilter(
-            projects=projects, session_id=session_id, task_id=task_id, states=states
-        )
+        wanted = RunFilter(projects=projects, session_id=session_id, task_id=task_id, states=states)
         async with self._database.reading() as connection:
             return await store.listed(connection, wanted, window)
 

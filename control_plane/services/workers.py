@@ -17,7 +17,7 @@ from control_plane.domain import line
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import SessionState, WorkerRow
 from control_plane.services.incarnation import require_incarnation
-from control_plane.services.managers import verdict
+from control_plane.services.verdicts import verdict
 from control_plane.store import audit, commands, session_saves, session_states, workers
 from control_plane.store.database import Database, Unit
 

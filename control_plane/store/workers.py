@@ -138,3 +138,11 @@ async def mark_overdue(unit: Unit, request_ids: Sequence[UUID]) -> list[tuple[UU
     """(request, session, run) of those that were still pending."""
     records = await unit.connection.fetch(QUERIES["mark_overdue"], list(request_ids))
     return [(record["id"], record["session_id"], record["run_id"]) for record in records]
+
+
+async def forgotten_runs(
+    connection: Connection, worker_ids: Sequence[UUID], grace: float
+) -> list[tuple[UUID, UUID]]:
+    """(session, run) that idle workers were given and do not have."""
+    records = await connection.fetch(QUERIES["forgotten_runs"], list(worker_ids), grace)
+    return [(record["session_id"], record["id"]) for record in records]

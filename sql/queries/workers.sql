@@ -111,3 +111,12 @@ ORDER BY deadline LIMIT $1
 UPDATE human_loop_requests SET overdue_at = now()
 WHERE id = ANY($1::uuid[]) AND state = 'pending' AND overdue_at IS NULL
 RETURNING id, session_id, run_id
+
+-- name: forgotten_runs
+-- Live runs of workers $1, whose executors say that they have none: every command to start one was taken more
+-- than $2 seconds ago.
+SELECT r.session_id, r.id FROM runs r
+WHERE r.worker_id = ANY($1::uuid[]) AND r.state IN ('claimed', 'running')
+  AND EXISTS (SELECT FROM commands c WHERE c.worker_id = r.worker_id AND c.type = 'start')
+  AND NOT EXISTS (SELECT FROM commands c WHERE c.worker_id = r.worker_id AND c.type = 'start'
+                  AND (c.done_at IS NULL OR c.done_at > now() - make_interval(secs => $2)))

@@ -16,7 +16,7 @@ from control_plane.domain.session_state import SessionState, WorkerRow
 from control_plane.services import claims, rescue
 from control_plane.services import reports as report_service
 from tests.fixtures.barriers import Barrier
-from tests.fixtures.guards import perhaps_without, query, replaced
+from tests.fixtures.guards import STREAM_LOCK, perhaps_without, query, replaced
 from tests.fixtures.office import Berth, Host, Office
 
 both_ways = pytest.mark.parametrize("guarded", [True, False])
@@ -200,8 +200,7 @@ async def test_reply__parked_request_while_reclaim_parks_it(
     ask = berth.asked()
     await office.report(berth, ask)
     await office.expire(berth)
-    lock = query("lock_streams", " FOR UPDATE", "")
-    with perhaps_without(lock, guarded=guarded):
+    with perhaps_without(STREAM_LOCK, guarded=guarded):
         barrier = Barrier()
         arm("reply.locked", barrier.action)
         replying = asyncio.create_task(office.allow(ask.ask_id))
@@ -282,3 +281,22 @@ async def test_finish__retryable_goes_back_with_the_attempt_raised(office: Offic
     await office.report(berth, berth.finish("failed", Reason.AGENT_CRASHED, retryable=True))
     run = await office.run(berth.run_id)
     assert (run["now"], run["reason"]) == ("failed", "agent_crashed")
+
+
+async def test_heartbeat__a_run_that_its_executor_does_not_have_is_released(
+    office: Office,
+) -> None:
+    session, host = await office.session(), await office.host()
+    await office.send(session)
+    berth = await office.claim(host)
+    await office.heartbeat(host, berth, idle_seconds=3600)
+    assert await office.state(berth.run_id) == "claimed", "its start command was not taken yet"
+    await office.execute("UPDATE commands SET done_at = now()")
+    await office.heartbeat(host, berth, idle_seconds=3600)
+    assert await office.state(berth.run_id) == "claimed", "it was taken just now"
+    await office.execute("UPDATE commands SET done_at = now() - interval '1 hour'")
+    await office.heartbeat(host, berth)
+    assert await office.state(berth.run_id) == "claimed", "it does not say that it is idle"
+    await office.heartbeat(host, berth, idle_seconds=3600)
+    run = await office.run(berth.run_id)
+    assert (run["now"], run["attempt"]) == ("queued", 2)
