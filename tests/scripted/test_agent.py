@@ -47,6 +47,16 @@ def wait_gone(pid: int) -> bool:
         os.close(process)
 
 
+def read_fifo(path: Path) -> str:
+    """What was written to it; opened for both directions, so that nothing waits for a writer."""
+    fifo = os.open(path, os.O_RDWR)
+    try:
+        assert select.select([fifo], [], [], DEADLINE)[0], f"nobody wrote to {path.name}"
+        return os.read(fifo, 4096).decode()
+    finally:
+        os.close(fifo)
+
+
 class Client(acp.Client):
     def __init__(self) -> None:
         self.updates: list[Any] = []
@@ -269,8 +279,7 @@ async def test_cancel__ends_the_turn_and_the_shell(start: Start) -> None:
         os.mkfifo(agent.workspace / "pid")
         steps = script({"shell": "sleep 300 & echo $! > pid; wait"})
         turn = asyncio.create_task(agent.prompt(session_id, steps))
-        async with asyncio.timeout(DEADLINE):
-            pid = await asyncio.to_thread((agent.workspace / "pid").read_text)
+        pid = await asyncio.to_thread(read_fifo, agent.workspace / "pid")
         await agent.connection.cancel(session_id=session_id)
         assert (await turn).stop_reason == "cancelled"
         assert await asyncio.to_thread(wait_gone, int(pid))

@@ -1,0 +1,208 @@
+"""The agent's process: explicit environment, pipes, its standard error in a bounded file, its
+tree's end.
+
+Between the executor and the agent stands a keeper (`executor.agents.keeper`): when that has ended,
+no process of the agent is left.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+from contracts.reasons import Reason
+from executor.agents import keeper
+from executor.agents.errors import AgentFailed
+
+PIPE_LIMIT = 1024 * 1024
+STDERR_LIMIT = 256 * 1024
+KILL_GRACE = 5.0
+DEFAULT_GRACE = 5.0
+
+
+class BoundedFile:
+    """Keeps the last bytes that were written: at most `limit`, at least half of it."""
+
+    def __init__(self, path: Path, *, limit: int = STDERR_LIMIT) -> None:
+        self._path = path
+        self._limit = limit
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w+b")
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data[-self._limit :])
+        if self._file.tell() > self._limit:
+            kept = self._last(self._limit // 2)
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(kept)
+        self._file.flush()
+
+    def _last(self, size: int) -> bytes:
+        end = self._file.tell()
+        self._file.seek(max(0, end - size))
+        kept = self._file.read()
+        self._file.seek(end)
+        return kept
+
+    def tail(self, size: int) -> str:
+        kept = self._path.read_bytes()[-size:] if self._file.closed else self._last(size)
+        return kept.decode(errors="replace")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class AgentProcess:
+    def __init__(
+        self, process: asyncio.subprocess.Process, stderr: BoundedFile, *, mark: str
+    ) -> None:
+        self._process = process
+        self._mark = mark
+        self._stderr = stderr
+        self._draining = asyncio.create_task(self._drain_stderr())
+        self._exited = asyncio.Event()
+        self._clearing: asyncio.Task[None] | None = None
+        self._watch_exit()
+
+    @classmethod
+    async def start(
+        cls,
+        command: list[str],
+        *,
+        env: dict[str, str],
+        cwd: Path,
+        stderr: Path,
+        grace: float = DEFAULT_GRACE,
+    ) -> Self:
+        """`env` is the whole environment. `grace`: seconds for its tree if the executor dies."""
+        mark = uuid4().hex
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-S", keeper.__file__, str(grace), "--", *command,
+                env={**env, keeper.MARK: mark}, cwd=cwd, limit=PIPE_LIMIT, start_new_session=True,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+        except OSError as error:
+            raise AgentFailed(Reason.AGENT_START_FAILED, f"{command[0]}: {error}") from error
+        return cls(process, BoundedFile(stderr), mark=mark)
+
+    @property
+    def pid(self) -> int:
+        """The keeper's."""
+        return self._process.pid
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        if self._process.stdin is None:
+            raise RuntimeError("the agent was started without pipes")
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> asyncio.StreamReader:
+        if self._process.stdout is None:
+            raise RuntimeError("the agent was started without pipes")
+        return self._process.stdout
+
+    @property
+    def exit_code(self) -> int | None:
+        """128 + n after signal n; None while it runs."""
+        code = self._process.returncode
+        return code if code is None or code >= 0 else 128 - code
+
+    def stderr_tail(self, size: int = 1000) -> str:
+        return self._stderr.tail(size).strip()
+
+    def explain(self, failure: AgentFailed) -> AgentFailed:
+        """The failure with what is known of the process: its exit code and its last words."""
+        parts = [failure.detail]
+        if self.exit_code is not None:
+            parts.append(f"exit code {self.exit_code}")
+        if tail := self.stderr_tail():
+            parts.append(f"it printed: {tail}")
+        return AgentFailed(failure.reason, "; ".join(parts))
+
+    def tree(self) -> list[int]:
+        """Empty once the keeper has ended: its pid may be somebody else's by then."""
+        return [] if self._exited.is_set() else keeper.descendants(self.pid)
+
+    async def end_tree(self, *, grace: float) -> None:
+        """SIGTERM, SIGKILL after `grace` seconds; afterwards no process of the agent is left."""
+        if not self._exited.is_set():
+            self.resume_tree()
+            self._signal(signal.SIGTERM if grace > 0 else signal.SIGINT)
+            await self._await_exit(grace)
+        if not self._exited.is_set():
+            self._signal(signal.SIGINT)
+            await self._await_exit(KILL_GRACE)
+        await self._kill_rest()
+        with contextlib.suppress(TimeoutError):
+            # asyncio tells the exit code only when every pipe is closed.
+            await asyncio.wait_for(self._process.wait(), KILL_GRACE)
+        self._draining.cancel()
+        await asyncio.gather(self._draining, return_exceptions=True)
+        self._stderr.close()
+
+    async def _await_exit(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), seconds)
+
+    async def _kill_rest(self) -> None:
+        """For a keeper that was stopped or killed itself: its orphans are known by their mark."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + keeper.GIVE_UP
+        while left := [*self.tree(), *keeper.marked(self._mark, keep=self.pid)]:
+            if loop.time() > give_up:
+                break
+            keeper.signal_all(left, signal.SIGKILL)
+            await asyncio.sleep(0.01)
+        if not self._exited.is_set():
+            self._signal(signal.SIGKILL)
+            await self._exited.wait()
+
+    def _watch_exit(self) -> None:
+        """asyncio's own wait returns only when nobody holds the pipes, orphans included."""
+        loop = asyncio.get_running_loop()
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            self._on_exit()
+            return
+
+        def exited() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            self._on_exit()
+
+        loop.add_reader(descriptor, exited)
+
+    def _on_exit(self) -> None:
+        self._exited.set()
+        self._clearing = asyncio.create_task(self._kill_rest())
+
+    def stop_tree(self) -> None:
+        """Pauses every process of the agent, also those started meanwhile."""
+        stopped: set[int] = set()
+        while fresh := [pid for pid in self.tree() if pid not in stopped]:
+            keeper.signal_all(fresh, signal.SIGSTOP)
+            stopped.update(fresh)
+
+    def resume_tree(self) -> None:
+        keeper.signal_all([self.pid, *self.tree()], signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    async def _drain_stderr(self) -> None:
+        """Always reads: an agent whose standard error is full stands still."""
+        if self._process.stderr is None:
+            return
+        while data := await self._process.stderr.read(64 * 1024):
+            self._stderr.write(data)

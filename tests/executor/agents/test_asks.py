@@ -1,0 +1,59 @@
+"""Answers are chosen by kind, and never grant more than was decided."""
+
+from typing import Any
+
+import pytest
+
+from contracts.events import AskOption
+from executor.agents.asks import Decision, answer_permission, answer_question, read_question
+
+CLAUDE = {"allow-once": "allow_once", "allow-with-updates": "allow_always", "reject": "reject_once"}
+CODEX = {"accept_execpolicy_amendment": "allow_always", "cancel": "reject_once"}
+
+
+@pytest.mark.parametrize(
+    ("offered", "kind", "chosen"),
+    [
+        (CLAUDE, "allow_once", "allow-once"),
+        (CLAUDE, "allow_always", "allow-with-updates"),
+        (CLAUDE, "reject_always", "reject"),
+        (CODEX, "allow_once", None),
+        (CODEX, "reject_once", "cancel"),
+        (CODEX, "made_up", None),
+        (CLAUDE, None, None),
+    ],
+)
+def test_permission__by_kind(offered: dict[str, str], kind: str | None, chosen: str | None) -> None:
+    options = [AskOption(id=option_id, kind=kind) for option_id, kind in offered.items()]
+    outcome = answer_permission(options, Decision(option_kind=kind))["outcome"]
+    assert outcome.get("optionId") == chosen
+    assert outcome["outcome"] == ("cancelled" if chosen is None else "selected")
+
+
+FORM = {
+    "type": "object",
+    "properties": {
+        "question_0": {"type": "string", "oneOf": [{"const": "a", "title": "A"}]},
+        "question_0_custom": {"type": "string"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "decision", "content"),
+    [
+        (FORM, Decision(content={"question_0": "a"}), {"question_0": "a"}),
+        (FORM, Decision(text="other"), {"question_0_custom": "other"}),
+        ({"properties": {"n": {"type": "number"}}}, Decision(text="other"), None),
+        (None, Decision(text="other"), None),
+        (FORM, Decision(), None),
+    ],
+)
+def test_question__content_or_text(form: Any, decision: Decision, content: Any) -> None:
+    answered = answer_question(form, decision)
+    assert answered["action"] == ("decline" if content is None else "accept")
+    assert answered.get("content") == content
+
+
+def test_question__other_modes_are_not_for_us() -> None:
+    assert read_question({"message": "go there", "mode": "url", "url": "http://x"}) is None
