@@ -1,13 +1,15 @@
 """The frame of every service's app: errors, traces, health, metrics, limits; its server."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler, LifespanHook, Middleware
 
@@ -18,6 +20,8 @@ from chassis.requests import RequestScope
 from chassis.server import PortTaken, bind, serve, serve_async
 
 __all__ = ["VERSION", "PortTaken", "bind", "build_litestar", "serve", "serve_async"]
+
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 VERSION = "0.1.0"
 """Equal to pyproject.toml's, which an image without installed metadata has not got."""
@@ -46,6 +50,7 @@ def build_litestar(
     on_startup: Sequence[LifespanHook] = (),
     on_shutdown: Sequence[LifespanHook] = (),
     dependencies: Mapping[str, Provide] | None = None,
+    guards: Sequence[Guard] = (),
     middleware: Sequence[Middleware] = (),
     state: State | None = None,
     openapi_config: OpenAPIConfig | None = None,
@@ -64,6 +69,7 @@ def build_litestar(
         on_startup=list(on_startup),
         on_shutdown=list(on_shutdown),
         dependencies=dict(dependencies or {}),
+        guards=list(guards),
         middleware=list(middleware),
         exception_handlers=handlers,
         state=state,

@@ -25,6 +25,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_service_key: Secret
     manager_service_key: Secret
 
+    default_agent: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "scripted"
+    """Of a session that names neither an agent nor an app."""
+
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8010
     pool_size: Annotated[int, msgspec.Meta(ge=2, le=200)] = 12

@@ -4,4 +4,5 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.object_store",
     "tests.fixtures.office",
+    "tests.fixtures.control_plane",
 ]

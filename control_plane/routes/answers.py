@@ -1,31 +1,65 @@
 """How a run is answered: at once with 202, when it has settled, or as a stream of its events."""
 
+from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.response import Stream
 
-from contracts.runs import Run
+from control_plane.domain.access import Principal
+from control_plane.routes.streams import HEADERS, still_allowed
 from control_plane.routes.wishes import replayed_headers, wish_of
+from control_plane.services.access import Access
 from control_plane.services.idempotency import Once
 from control_plane.services.intake import Accepted
 from control_plane.services.run_views import RunViews
+from control_plane.services.streams import Streams
 
 
-async def answer(
-    request: Request[Any, Any, Any], done: Once[Accepted], views: RunViews, prefer: str | None
-) -> Response[Any]:
-    """200 for a run that settled within the wait, else 202; both say where the run is."""
-    wish = wish_of(request.headers.get("accept", ""), prefer)
-    run = done.value.run
-    headers = {"Location": run_path(run.id), **replayed_headers(replayed=done.replayed)}
-    if wish.wait:
-        settled = await views.settled(run.id, session_id=run.session_id, within=wish.wait)
-        headers["Preference-Applied"] = f"wait={wish.wait:g}"
-        if settled is not None:
-            return Response[Run](settled, status_code=200, headers=headers)
-    return Response[Run](run, status_code=202, headers=headers)
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """For one request."""
+
+    request: Request[Any, Any, Any]
+    principal: Principal
+    access: Access
+    views: RunViews
+    streams: Streams
+
+    async def of(self, done: Once[Accepted], prefer: str | None) -> Response[Any]:
+        """200 for a run that settled within the wait, else 202; both say where the run is.
+
+        A stream begins with the run's first event, also when the request is a repeated one.
+        """
+        wish = wish_of(self.request.headers.get("accept", ""), prefer)
+        run = done.value.run
+        headers = {
+            "Location": f"/api/v1/runs/{run.id}",
+            **replayed_headers(replayed=done.replayed),
+        }
+        if wish.stream:
+            allowed = still_allowed(self.access, self.principal, "run", run.id)
+            chunks = await self.streams.open_run(run.id, still_allowed=allowed)
+            return Stream(
+                chunks,
+                media_type="text/event-stream",
+                headers={**HEADERS, **headers},
+                status_code=200,
+            )
+        if wish.wait:
+            headers["Preference-Applied"] = f"wait={wish.wait:g}"
+            settled = await self.views.settled(run.id, session_id=run.session_id, within=wish.wait)
+            if settled is not None:
+                return Response(settled, status_code=200, headers=headers)
+        return Response(run, status_code=202, headers=headers)
 
 
-def run_path(run_id: UUID) -> str:
-    return f"/api/v1/runs/{run_id}"
+async def provide_answers(
+    request: Request[Any, Any, Any],
+    principal: NamedDependency[Principal],
+    access: NamedDependency[Access],
+    run_views: NamedDependency[RunViews],
+    streams: NamedDependency[Streams],
+) -> Answers:
+    return Answers(request, principal, access, run_views, streams)

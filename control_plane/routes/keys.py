@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from litestar import delete, get, post
-from litestar.params import FromPath, JSONBody, NamedDependency
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from contracts.identity import INTROSPECT, Introspect, Introspected
 from contracts.projects import CreateKey, KeyList, NewKey
@@ -21,6 +22,7 @@ async def introspect(data: JSONBody[Introspect], keys: NamedDependency[Keys]) ->
 
 @post("/api/v1/keys", opt=READ, status_code=201, tags=["keys"])
 async def create_key(
+    *,
     data: JSONBody[CreateKey],
     principal: NamedDependency[Principal],
     access: NamedDependency[Access],
@@ -40,7 +42,7 @@ async def list_keys(principal: NamedDependency[Principal], keys: NamedDependency
 
 @delete("/api/v1/keys/{key_id:uuid}", opt=READ, status_code=204, tags=["keys"])
 async def revoke_key(
-    key_id: FromPath[UUID], principal: NamedDependency[Principal], keys: NamedDependency[Keys]
+    *, key_id: FromPath[UUID], principal: NamedDependency[Principal], keys: NamedDependency[Keys]
 ) -> None:
     await keys.revoke(key_id, principal=principal)
 

@@ -4,15 +4,15 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Request, Response, post
-from litestar.params import FromPath, JSONBody, NamedDependency
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
-from contracts.runs import Run, SendMessage
+from contracts.runs import SendMessage
 from control_plane.domain.access import Principal
-from control_plane.routes.answers import answer
+from control_plane.routes.answers import Answers
 from control_plane.routes.policies import WRITE_SESSION
 from control_plane.routes.wishes import IdempotencyKey, Prefer, ask_of
 from control_plane.services.intake import Intake
-from control_plane.services.run_views import RunViews
 
 
 @post(
@@ -22,19 +22,20 @@ from control_plane.services.run_views import RunViews
     tags=["messages"],
 )
 async def send_message(
+    *,
     request: Request[Any, Any, Any],
     session_id: FromPath[UUID],
     data: JSONBody[SendMessage],
     principal: NamedDependency[Principal],
     intake: NamedDependency[Intake],
-    run_views: NamedDependency[RunViews],
+    answers: NamedDependency[Answers],
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
-) -> Response[Run]:
+) -> Response[Any]:
     """`Accept: text/event-stream` streams the run; `Prefer: wait=N` waits for it; else 202."""
     ask = ask_of(request, principal, data, idempotency_key)
     done = await intake.send(ask, data, session_id=session_id, by=principal.user_id)
-    return await answer(request, done, run_views, prefer)
+    return await answers.of(done, prefer)
 
 
 MESSAGE_ROUTES = [send_message]

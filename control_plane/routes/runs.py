@@ -4,13 +4,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, get, post
-from litestar.params import FromPath, FromQuery, JSONBody, NamedDependency, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from contracts.runs import CreateRun, Run, RunOutput, RunPage, RunState
 from contracts.sessions import Todos
 from contracts.usage import RunUsage
 from control_plane.domain.access import Action, Principal
-from control_plane.routes.answers import answer
+from control_plane.routes.answers import Answers
 from control_plane.routes.policies import READ, READ_RUN, WRITE, WRITE_RUN
 from control_plane.routes.wishes import Cursor, IdempotencyKey, Limit, Prefer, ask_of, window
 from control_plane.services.access import Access
@@ -23,15 +24,16 @@ States = Annotated[list[RunState] | None, QueryParameter(name="state")]
 
 @post(["/api/v1/runs", "/api/v1/runs/start"], opt=WRITE, status_code=202, tags=["runs"])
 async def create_run(
+    *,
     request: Request[Any, Any, Any],
     data: JSONBody[CreateRun],
     principal: NamedDependency[Principal],
     access: NamedDependency[Access],
     intake: NamedDependency[Intake],
-    run_views: NamedDependency[RunViews],
+    answers: NamedDependency[Answers],
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
-) -> Response[Run]:
+) -> Response[Any]:
     """A message in the session that is named, else in a new one. Answered as messages are."""
     if data.session_id is None:
         project_id = access.project_for(principal, Action.WRITE, data.project_id)
@@ -39,11 +41,12 @@ async def create_run(
         project_id = await access.project_of_session(principal, Action.WRITE, data.session_id)
     ask = ask_of(request, principal, data, idempotency_key)
     done = await intake.start(ask, data, project_id=project_id, by=principal.user_id)
-    return await answer(request, done, run_views, prefer)
+    return await answers.of(done, prefer)
 
 
 @get("/api/v1/runs", opt=READ, tags=["runs"])
 async def list_runs(
+    *,
     principal: NamedDependency[Principal],
     access: NamedDependency[Access],
     run_views: NamedDependency[RunViews],
@@ -90,7 +93,7 @@ async def get_usage(run_id: FromPath[UUID], run_views: NamedDependency[RunViews]
     tags=["runs"],
 )
 async def cancel_run(
-    run_id: FromPath[UUID], runs: NamedDependency[Runs], run_views: NamedDependency[RunViews]
+    *, run_id: FromPath[UUID], runs: NamedDependency[Runs], run_views: NamedDependency[RunViews]
 ) -> Run:
     """At once where nothing runs yet; else it is asked of the executor. 409 after the run's end."""
     await runs.cancel(run_id)
@@ -99,18 +102,19 @@ async def cancel_run(
 
 @post("/api/v1/runs/{run_id:uuid}/retry", opt=WRITE_RUN, status_code=202, tags=["runs"])
 async def retry_run(
+    *,
     request: Request[Any, Any, Any],
     run_id: FromPath[UUID],
     principal: NamedDependency[Principal],
     intake: NamedDependency[Intake],
-    run_views: NamedDependency[RunViews],
+    answers: NamedDependency[Answers],
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
-) -> Response[Run]:
+) -> Response[Any]:
     """A new run with what this one was asked; 409 before it has ended."""
     ask = ask_of(request, principal, None, idempotency_key)
     done = await intake.retry(ask, run_id=run_id, by=principal.user_id)
-    return await answer(request, done, run_views, prefer)
+    return await answers.of(done, prefer)
 
 
 RUN_ROUTES = [

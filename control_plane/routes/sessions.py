@@ -4,7 +4,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, get, patch, post
-from litestar.params import FromPath, FromQuery, JSONBody, NamedDependency, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from contracts.sessions import CreateSession, PatchSession, Session, SessionPage, SessionState
 from control_plane.domain.access import Action, Principal
@@ -26,6 +27,7 @@ State = Annotated[SessionState | None, QueryParameter(name="state")]
 
 @post("/api/v1/sessions", opt=WRITE, status_code=201, tags=["sessions"])
 async def create_session(
+    *,
     request: Request[Any, Any, Any],
     data: JSONBody[CreateSession],
     principal: NamedDependency[Principal],
@@ -45,6 +47,7 @@ async def create_session(
 
 @get("/api/v1/sessions", opt=READ, tags=["sessions"])
 async def list_sessions(
+    *,
     principal: NamedDependency[Principal],
     access: NamedDependency[Access],
     sessions: NamedDependency[Sessions],
@@ -66,7 +69,7 @@ async def get_session(session_id: FromPath[UUID], sessions: NamedDependency[Sess
 
 @patch("/api/v1/sessions/{session_id:uuid}", opt=WRITE_SESSION, tags=["sessions"])
 async def patch_session(
-    session_id: FromPath[UUID], data: JSONBody[PatchSession], sessions: NamedDependency[Sessions]
+    *, session_id: FromPath[UUID], data: JSONBody[PatchSession], sessions: NamedDependency[Sessions]
 ) -> Session:
     return await sessions.patch(session_id, data)
 

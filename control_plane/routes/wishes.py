@@ -34,7 +34,7 @@ Prefer = Annotated[
     str | None,
     HeaderParameter(
         name="Prefer",
-        description="`wait=N` waits up to N ≤ 60 seconds for the run to end or to wait for somebody.",
+        description="`wait=N`: up to N ≤ 60 seconds, until the run ends or waits for somebody.",
         examples=[Example(value="wait=30")],
     ),
 ]

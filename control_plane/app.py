@@ -1,0 +1,245 @@
+"""The control plane, wired in one place: pool, services, routes, loops."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+from litestar import Litestar, Request
+from litestar.di import Provide
+from litestar.types import Receive, Scope, Send
+
+from chassis.app import build_litestar
+from chassis.failpoints import arm_from
+from chassis.loop import Loop
+from chassis.metrics import Metrics
+from chassis.objects import ObjectStore
+from control_plane.loops.projector import ProjectorLoop
+from control_plane.loops.rescue import rescue_loops
+from control_plane.routes.answers import provide_answers
+from control_plane.routes.callbacks import CALLBACK_ROUTES
+from control_plane.routes.events import EVENT_ROUTES
+from control_plane.routes.keys import KEY_ROUTES
+from control_plane.routes.managers import MANAGER_ROUTES
+from control_plane.routes.messages import MESSAGE_ROUTES
+from control_plane.routes.policies import PROVIDED, guard
+from control_plane.routes.runs import RUN_ROUTES
+from control_plane.routes.sessions import SESSION_ROUTES
+from control_plane.routes.streams import STREAM_ROUTES
+from control_plane.services.access import Access
+from control_plane.services.apps import Apps
+from control_plane.services.claims import Claims
+from control_plane.services.events import Events
+from control_plane.services.fanout import Fanout
+from control_plane.services.human_loop import HumanLoop
+from control_plane.services.idempotency import Idempotency
+from control_plane.services.intake import Intake
+from control_plane.services.keys import Keys
+from control_plane.services.managers import Managers
+from control_plane.services.projector import Projector
+from control_plane.services.reports import Reports
+from control_plane.services.rescue import Rescue
+from control_plane.services.run_views import RunViews
+from control_plane.services.runs import Runs
+from control_plane.services.schema import Schema
+from control_plane.services.sessions import Sessions
+from control_plane.services.streams import Streams
+from control_plane.services.tasks import Tasks
+from control_plane.services.wakeups import Wakeups
+from control_plane.services.workers import Workers
+from control_plane.settings import Settings
+from control_plane.store.database import Database, open_pool
+
+EXPIRY_SECONDS = 600.0
+
+ROUTES = [
+    *SESSION_ROUTES,
+    *MESSAGE_ROUTES,
+    *RUN_ROUTES,
+    *STREAM_ROUTES,
+    *EVENT_ROUTES,
+    *KEY_ROUTES,
+    *MANAGER_ROUTES,
+    *CALLBACK_ROUTES,
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Each is a dependency of handlers, by its field's name."""
+
+    access: Access
+    apps: Apps
+    claims: Claims
+    events: Events
+    fanout: Fanout
+    human_loop: HumanLoop
+    idempotency: Idempotency
+    intake: Intake
+    keys: Keys
+    managers: Managers
+    projector: Projector
+    reports: Reports
+    rescue: Rescue
+    run_views: RunViews
+    runs: Runs
+    schema: Schema
+    sessions: Sessions
+    streams: Streams
+    tasks: Tasks
+    workers: Workers
+
+
+def build_services(
+    settings: Settings, database: Database, wakeups: Wakeups, objects: ObjectStore
+) -> Services:
+    policy, poll = settings.policy, settings.poll_seconds
+    runs = Runs(database, policy)
+    apps = Apps(default_agent=settings.default_agent)
+    sessions = Sessions(database)
+    idempotency = Idempotency(database)
+    intake = Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs)
+    fanout = Fanout(database, wakeups, poll_seconds=poll)
+    rescue = Rescue(database, policy, park_after=settings.park_after_seconds)
+    return Services(
+        access=Access(
+            database,
+            gateway_public_key=settings.gateway_public_key,
+            service_keys={
+                "gateway": settings.gateway_service_key,
+                "manager": settings.manager_service_key,
+            },
+        ),
+        apps=apps,
+        claims=Claims(
+            database,
+            wakeups,
+            policy,
+            settings.timing,
+            batch=settings.claim_batch,
+            poll_seconds=poll,
+        ),
+        events=Events(database),
+        fanout=fanout,
+        human_loop=HumanLoop(database),
+        idempotency=idempotency,
+        intake=intake,
+        keys=Keys(database),
+        managers=Managers(database, wakeups, rescue, settings),
+        projector=Projector(database),
+        reports=Reports(database, policy),
+        rescue=rescue,
+        run_views=RunViews(database, wakeups, poll_seconds=poll),
+        runs=runs,
+        schema=Schema(database),
+        sessions=sessions,
+        streams=Streams(database, fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
+        tasks=Tasks(database, idempotency=idempotency, intake=intake),
+        workers=Workers(database, policy),
+    )
+
+
+class ControlPlane:
+    """An ASGI app. `stop` is for the moment when a stop was asked for: streams say good-bye."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._services: Services | None = None
+        self._objects: ObjectStore | None = None
+        arm_from(settings.failpoints)
+        self.litestar = build_litestar(
+            service="control_plane",
+            route_handlers=ROUTES,
+            checks={"database": self._check_database, "object_store": self._check_objects},
+            metrics=self._metrics,
+            lifespan=[self._running],
+            dependencies=_dependencies(),
+            guards=[guard],
+            body_limit=settings.max_body_bytes,
+            cors_origins=settings.cors_origins,
+            debug=settings.debug,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.litestar(scope, receive, send)
+
+    @property
+    def services(self) -> Services:
+        if self._services is None:
+            raise RuntimeError("the control plane is not running")
+        return self._services
+
+    def stop(self) -> None:
+        if self._services is not None:
+            self._services.fanout.end()
+
+    @asynccontextmanager
+    async def _running(self, app: Litestar) -> AsyncGenerator[None]:
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            wakeups = Wakeups(settings.database_url)
+            pool = await open_pool(
+                settings.database_url, size=settings.pool_size, application="berth-control-plane"
+            )
+            database = Database(pool, wakeups)
+            stack.push_async_callback(database.close)
+            objects = _object_store(settings)
+            stack.callback(objects.close)
+            services = build_services(settings, database, wakeups, objects)
+            wakeups.start()
+            stack.push_async_callback(wakeups.stop)
+            services.reports.start()
+            stack.push_async_callback(services.reports.stop)
+            services.fanout.start()
+            stack.push_async_callback(services.fanout.stop)
+            for loop in self._loops(services, wakeups):
+                loop.start()
+                stack.push_async_callback(loop.stop)
+            self._services, self._objects = services, objects
+            app.state.services, app.state.access = services, services.access
+            yield
+
+    def _loops(self, services: Services, wakeups: Wakeups) -> list[Loop | ProjectorLoop]:
+        if not self._settings.loops:
+            return []
+        poll = self._settings.poll_seconds
+        return [
+            ProjectorLoop(services.projector, wakeups, self._metrics, interval=poll),
+            Loop("idempotency", EXPIRY_SECONDS, services.idempotency.expire, self._metrics),
+            *rescue_loops(services.rescue, self._settings, self._metrics),
+        ]
+
+    async def _check_database(self) -> None:
+        await self.services.schema.check()
+
+    async def _check_objects(self) -> None:
+        if self._objects is not None:
+            await self._objects.check()
+
+
+def build_app(settings: Settings) -> ControlPlane:
+    return ControlPlane(settings)
+
+
+def _object_store(settings: Settings) -> ObjectStore:
+    return ObjectStore(
+        settings.object_store_url,
+        settings.object_store_bucket,
+        settings.object_store_access_key,
+        settings.object_store_secret_key,
+        settings.object_store_region,
+    )
+
+
+def _dependencies() -> dict[str, Provide]:
+    """What the guard found out, and the services."""
+    services = {field.name: _service(field.name) for field in fields(Services)}
+    return {**services, **PROVIDED, "answers": Provide(provide_answers)}
+
+
+def _service(name: str) -> Provide:
+    async def provide(request: Request[Any, Any, Any]) -> Any:  # noqa: ANN401 # any service
+        return getattr(request.app.state.services, name)
+
+    return Provide(provide)
