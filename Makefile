@@ -1,0 +1,57 @@
+# `make help` lists the targets. Nothing here asks a question or needs more than python3 and venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+AGENT ?= scripted
+TEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+
+CODE := contracts chassis sql control_plane executor_manager executor gateway cli scripted
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up check test openapi schema lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) \
+	  | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+# --- set-up --------------------------------------------------------------------------------------
+
+setup: $(VENV)/.ready ## make .venv with everything that tests and checks need
+
+$(VENV)/.ready: requirements-bootstrap.lock requirements-dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# --- proof ---------------------------------------------------------------------------------------
+
+check: $(VENV)/.ready ## format, lint, imports, types, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+	$(BIN)/pyright -p tests
+	$(BIN)/python -m pytest tests/architecture
+
+test: $(VENV)/.ready ## every test, on real Postgres, object store and processes
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+# --- generated files -----------------------------------------------------------------------------
+
+schema: $(VENV)/.ready ## write sql/schema.sql from the migrations
+	$(BIN)/python deploy/write_schema.py
+
+openapi: $(VENV)/.ready ## write openapi.json from the routes
+	$(BIN)/python deploy/write_openapi.py
+
+COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --universal \
+  --python-version 3.11 --no-emit-index-url pyproject.toml
+
+lock: $(VENV)/.ready ## resolve the dependencies anew, with hashes, naming no registry
+	$(COMPILE) --extra embedded -o requirements.lock
+	$(COMPILE) --extra dev -o requirements-dev.lock
+	echo uv | $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --universal \
+	  --python-version 3.11 --no-emit-index-url - -o requirements-bootstrap.lock
