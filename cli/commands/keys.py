@@ -1,0 +1,78 @@
+"""`berth keys`: API keys, made, listed, revoked."""
+
+from typing import Annotated
+from uuid import UUID
+
+from cyclopts import App, Parameter
+
+from cli.client import ApiClient
+from cli.connection import Key, Url, find_place
+from cli.exits import Exit
+from cli.output import Output
+from contracts.projects import CreateKey, KeyList, NewKey
+
+keys = App(name="keys", help="API keys: create, ls, revoke.")
+
+
+@keys.command
+async def create(
+    name: Annotated[str, Parameter(help="What it is for, so that it can be told from others.")],
+    /,
+    *,
+    project: Annotated[UUID | None, Parameter(help="Good for this project only.")] = None,
+    rate_limit: Annotated[int | None, Parameter(help="Requests a minute.")] = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    url: Url = None,
+    key: Key = None,
+) -> Exit:
+    """Make a key. It is printed this once and cannot be shown again."""
+    output = Output()
+    body = CreateKey(name=name, project_id=project, rate_limit=rate_limit)
+    async with ApiClient(find_place(url, key)) as client:
+        made = await client.post("/api/v1/keys", NewKey, body)
+    if json:
+        output.json(made)
+    else:
+        output.note(f"key {made.id}, shown this once:")
+        output.raw(made.key)
+    return Exit.OK
+
+
+@keys.command
+async def ls(
+    *,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    url: Url = None,
+    key: Key = None,
+) -> Exit:
+    """List keys: your own, and those of projects that you own."""
+    output = Output()
+    async with ApiClient(find_place(url, key)) as client:
+        found = await client.get("/api/v1/keys", KeyList)
+    if json:
+        for item in found.items:
+            output.json(item)
+        return Exit.OK
+    rows = [
+        [
+            str(item.id),
+            item.name,
+            f"{item.created_at:%F %T}",
+            "revoked" if item.revoked_at else "",
+            str(item.project_id or "every project"),
+        ]
+        for item in found.items
+    ]
+    output.table(["key", "name", "created", "", "project"], rows)
+    return Exit.OK
+
+
+@keys.command
+async def revoke(
+    id_: Annotated[UUID, Parameter(name="ID")], /, *, url: Url = None, key: Key = None
+) -> Exit:
+    """Revoke a key. It stops working within ten seconds."""
+    async with ApiClient(find_place(url, key)) as client:
+        await client.delete(f"/api/v1/keys/{id_}", type(None))
+    Output().line(f"Revoked {id_}.")
+    return Exit.OK

@@ -1,0 +1,39 @@
+"""What the command reads from the environment."""
+
+from pathlib import Path
+
+import msgspec
+
+from chassis.settings import Secret, SettingsError, load
+from cli.embedded.state import default_home
+from cli.exits import CliError, Exit
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """`BERTH_URL`, `BERTH_KEY` (or `BERTH_KEY_FILE`), `BERTH_HOME`."""
+
+    url: str | None = None
+    key: Secret | None = None
+    home: Path | None = None
+    """Where `berth up` keeps its state; absent: ~/.berth, as root /var/lib/berth."""
+
+    def home_or_default(self) -> Path:
+        return (self.home or default_home()).expanduser().absolute()
+
+
+class Inherited(msgspec.Struct, frozen=True, kw_only=True):
+    """What a few children are given of ours."""
+
+    path: str = "/usr/local/bin:/usr/bin:/bin"
+
+
+def read_settings() -> Settings:
+    try:
+        return load(Settings)
+    except SettingsError as error:
+        raise CliError(str(error), Exit.USAGE) from error
+
+
+def search_path() -> str:
+    """Where agents are looked for: our own PATH."""
+    return load(Inherited, prefix="").path

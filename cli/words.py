@@ -1,0 +1,129 @@
+"""What one event of the log says to a person, as a line; text that streams is not among them."""
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+from contracts import events
+
+MARKS = {"completed": "[x]", "in_progress": "[>]", "pending": "[ ]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    text: str
+    style: str = "dim"
+
+
+@singledispatch
+def lines(event: object) -> list[Line]:
+    """Empty: nothing that a person needs to see."""
+    del event
+    return []
+
+
+@lines.register
+def _(event: events.RunQueued) -> list[Line]:
+    behind = " behind another run of its session" if event.state == "pending" else ""
+    return [Line(f"queued{behind}")]
+
+
+@lines.register
+def _(event: events.RunStarted) -> list[Line]:
+    why = f" ({event.resume_reason})" if event.resume_reason else ""
+    return [Line(f"{event.agent} started, resumed: {event.resume}{why}")]
+
+
+@lines.register
+def _(event: events.RunWarning) -> list[Line]:
+    return [Line(f"warning: {event.code} {event.detail}".rstrip(), "yellow")]
+
+
+@lines.register
+def _(event: events.RunRetrying) -> list[Line]:
+    what = f"{event.reason}: {event.detail}" if event.detail else str(event.reason)
+    when = f" in {event.delay_seconds:.1f} s" if event.delay_seconds else ""
+    return [Line(f"this attempt ended ({what}); attempt {event.next_attempt}{when}", "yellow")]
+
+
+@lines.register
+def _(_event: events.RunParked) -> list[Line]:
+    return [Line("parked: it waits for a person without a worker", "yellow")]
+
+
+@lines.register
+def _(event: events.RunLog) -> list[Line]:
+    return [Line(event.text, "red" if event.level == "error" else "dim")]
+
+
+@lines.register
+def _(event: events.RunFinished) -> list[Line]:
+    if event.state == "succeeded":
+        return [Line("succeeded", "green")]
+    told = [Line(f"{event.state}: {event.reason} {event.detail}".rstrip(), "bold red")]
+    return [*told, Line(event.remedy, "")] if event.remedy else told
+
+
+@lines.register
+def _(event: events.ToolCall) -> list[Line]:
+    return [Line(f"* {event.title}", "cyan")]
+
+
+@lines.register
+def _(event: events.ToolUpdate) -> list[Line]:
+    return [Line(f"* {event.title}", "cyan")] if event.title else []
+
+
+@lines.register
+def _(event: events.ToolResult) -> list[Line]:
+    found = [Line(f"  {line}") for line in event.output.splitlines()[:20]]
+    found += [Line(f"  {diff.path}: {len(diff.new_text)} characters") for diff in event.diffs]
+    failed = event.status != "completed"
+    return [*found, Line(f"  {event.status}", "red" if failed else "dim")]
+
+
+@lines.register
+def _(event: events.TodoUpdate) -> list[Line]:
+    plan = [Line(f"  {MARKS[entry.status]} {entry.content}", "magenta") for entry in event.entries]
+    return [Line("plan", "bold magenta"), *plan]
+
+
+@lines.register
+def _(event: events.HumanLoopRequested) -> list[Line]:
+    tool = f" with {event.tool}" if event.tool else ""
+    return [Line(f"? the agent asks{tool}: {event.title}", "bold yellow")]
+
+
+@lines.register
+def _(event: events.HumanLoopResolved) -> list[Line]:
+    said = event.option_kind or event.text or ""
+    return [Line(f"  {event.outcome} {said}".rstrip(), "yellow")]
+
+
+@lines.register
+def _(event: events.HumanLoopOverdue) -> list[Line]:
+    return [Line(f"still waiting for an answer to {event.request_id}", "yellow")]
+
+
+@lines.register
+def _(event: events.WorkspaceRestored) -> list[Line]:
+    return [Line(f"workspace restored: {event.files} files from {event.snapshot_id}")]
+
+
+@lines.register
+def _(event: events.WorkspaceSaved) -> list[Line]:
+    return [Line(f"workspace saved: {event.files} files as {event.snapshot_id}")]
+
+
+@lines.register
+def _(event: events.WorkspaceUnsaved) -> list[Line]:
+    return [Line(f"the workspace could not be saved: {event.detail}", "bold red")]
+
+
+@lines.register
+def _(event: events.WorkerFailed) -> list[Line]:
+    return [Line(f"its worker failed: {event.reason} {event.detail}".rstrip(), "red")]
+
+
+@lines.register
+def _(event: events.AlertRaised) -> list[Line]:
+    return [Line(f"alert: {event.code} {event.detail}", "bold red")]
