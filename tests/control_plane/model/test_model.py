@@ -35,6 +35,10 @@ WAITS_FOR_NOTHING = """SELECT r.id FROM runs r WHERE r.state = 'waiting' AND NOT
 SELECT FROM human_loop_requests h WHERE h.run_id = r.id AND h.state IN ('pending', 'answered'))"""
 PARKED_AND_ANSWERED = """SELECT r.id FROM runs r WHERE r.state = 'waiting' AND r.worker_id IS NULL
 AND NOT EXISTS (SELECT FROM human_loop_requests h WHERE h.run_id = r.id AND h.state = 'pending')"""
+CLAIMED_TWICE = """SELECT run_id FROM events WHERE kind = 'run.claimed'
+GROUP BY run_id, attempt HAVING count(*) > 1"""
+SPOKE_LATE = """SELECT e.run_id FROM events e JOIN events later ON later.run_id = e.run_id
+AND later.kind = 'run.claimed' AND later.seq < e.seq AND later.attempt > e.attempt"""
 OPEN_AFTER_END = """SELECT h.id FROM human_loop_requests h JOIN runs r ON r.id = h.run_id
 WHERE r.finished_at IS NOT NULL AND h.state = 'pending'"""
 
@@ -104,7 +108,7 @@ class Lives:
         fleet = self.fleet
         often = [self.send, fleet.claim, fleet.obey, fleet.work, fleet.work, self.hurry]
         seldom = [self.cancel, self.reply, self.remove, self.stop, self.park, fleet.lose]
-        return [*often * 3, *seldom, self.reply, self.overdue]
+        return [*often * 3, *seldom, self.reply, self.park, self.park, self.overdue]
 
     async def drain(self) -> None:
         """Faults are over: everything that was accepted comes to its end."""
