@@ -15,8 +15,8 @@ from tests.fixtures.office import Office
 STEPS = 120
 TERMINAL = {"succeeded", "failed", "blocked", "canceled"}
 
-TWO_HEADS = """SELECT session_id FROM runs WHERE state IN ('queued', 'claimed', 'running', 'waiting')
-GROUP BY session_id HAVING count(*) > 1"""
+TWO_HEADS = """SELECT session_id FROM runs
+WHERE state IN ('queued', 'claimed', 'running', 'waiting') GROUP BY session_id HAVING count(*) > 1"""
 HEADLESS = """SELECT session_id FROM runs behind WHERE state = 'pending' AND NOT EXISTS (
 SELECT FROM runs head WHERE head.session_id = behind.session_id
 AND head.state IN ('queued', 'claimed', 'running', 'waiting'))"""
@@ -56,7 +56,9 @@ async def check(office: Office, step: str) -> None:
 
 
 class Lives:
-    def __init__(self, office: Office, fleet: Fleet, sessions: list[UUID], dice: random.Random):
+    def __init__(
+        self, office: Office, fleet: Fleet, sessions: list[UUID], dice: random.Random
+    ) -> None:
         self.office, self.fleet, self.sessions, self.dice = office, fleet, sessions, dice
         self.sent: list[UUID] = []
 

@@ -28,7 +28,7 @@ async def drain(office: Office, taken: Counter[tuple[UUID, int]], ends: list[UUI
 
 
 async def settle(office: Office, berth: Berth, ends: list[UUID]) -> None:
-    if berth.attempt == 1 and random.random() < 0.1:  # noqa: S311  # which tenth, not a secret
+    if berth.attempt == 1 and random.random() < 0.1:  # which tenth, not a secret
         await office.report(berth, berth.started(), berth.interrupted())
         return
     await office.report(berth, berth.started(), berth.snapshot(), berth.finish())
