@@ -16,7 +16,8 @@ STEPS = 120
 TERMINAL = {"succeeded", "failed", "blocked", "canceled"}
 
 TWO_HEADS = """SELECT session_id FROM runs
-WHERE state IN ('queued', 'claimed', 'running', 'waiting') GROUP BY session_id HAVING count(*) > 1"""
+WHERE state IN ('queued', 'claimed', 'running', 'waiting')
+GROUP BY session_id HAVING count(*) > 1"""
 HEADLESS = """SELECT session_id FROM runs behind WHERE state = 'pending' AND NOT EXISTS (
 SELECT FROM runs head WHERE head.session_id = behind.session_id
 AND head.state IN ('queued', 'claimed', 'running', 'waiting'))"""
