@@ -1,6 +1,7 @@
 """Runs one shell command as a child, as an agent's own tool would: in its own process group."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
@@ -16,19 +17,29 @@ class ShellResult:
 
 async def run(command: str, *, cwd: str) -> ShellResult:
     """Both outputs together, cut at 1 MiB. Cancelling it kills the command's group."""
-    process = await asyncio.create_subprocess_exec(
+    starting = asyncio.create_task(_start(command, cwd=cwd))
+    try:
+        process = await asyncio.shield(starting)
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        # Shielded: a child whose start was cancelled half-way would be killed without its group.
+        process = await starting
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            # asyncio waits for the pipe too, and a daemon may hold that.
+            await asyncio.wait_for(process.wait(), 1.0)
+        raise
+    text = output[:OUTPUT_LIMIT].decode(errors="replace")
+    return ShellResult(text, process.returncode or 0)
+
+
+async def _start(command: str, *, cwd: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         "/bin/sh", "-c", command, cwd=cwd, start_new_session=True,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    try:
-        output, _ = await process.communicate()
-    except asyncio.CancelledError:
-        os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        raise
-    text = output[:OUTPUT_LIMIT].decode(errors="replace")
-    return ShellResult(text, process.returncode or 0)
 
 
 async def detach(command: str, *, cwd: str) -> ShellResult:

@@ -111,6 +111,7 @@ class Keeper:
         if self._agent == 0:
             try:
                 os.setsid()
+                prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
                 os.execvpe(command[0], command, os.environ)  # noqa: S606, TID251 - no shell; the environment is handed on
             except OSError as error:

@@ -81,14 +81,21 @@ class AgentProcess:
     ) -> Self:
         """`env` is the whole environment. `grace`: seconds for its tree if the executor dies."""
         mark = uuid4().hex
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", keeper.__file__, str(grace), "--", *command,
                 env={**env, keeper.MARK: mark}, cwd=cwd, limit=PIPE_LIMIT, start_new_session=True,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
+            )
+        )  # fmt: skip
+        try:
+            # Shielded: a start that is cancelled half-way would leave the agent without a keeper.
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await cls(await starting, BoundedFile(stderr), mark=mark).end_tree(grace=0)
+            raise
         except OSError as error:
             raise AgentFailed(Reason.AGENT_START_FAILED, f"{command[0]}: {error}") from error
         return cls(process, BoundedFile(stderr), mark=mark)

@@ -123,7 +123,9 @@ async def test_turn__crash_takes_daemons_along(berth: Berth) -> None:
     async with berth.opened() as agent:
         os.mkfifo(berth.workspace / "pid")
         turn = agent.begin(
-            {"shell": "trap '' TERM; echo $$ > pid; exec sleep 300", "detach": True}, {"crash": 1}
+            {"shell": "trap '' TERM; echo $$ > pid; : > up; exec sleep 300", "detach": True},
+            {"shell": "until [ -e up ]; do sleep 0.02; done"},
+            {"crash": 1},
         )
         daemon = await agent.pid_from("pid")
         assert (await turn).reason == Reason.AGENT_CRASHED
