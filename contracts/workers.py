@@ -9,7 +9,7 @@ import msgspec
 
 from contracts.commands import AnyCommand
 from contracts.endpoint import Endpoint
-from contracts.wire import Empty, Name, Wire
+from contracts.wire import Body, Empty, Name, Wire
 
 
 class WorkerState(enum.StrEnum):
@@ -298,3 +298,14 @@ class SessionWorker(Wire, frozen=True, kw_only=True):
 class SessionWorkerPage(Wire, frozen=True, kw_only=True):
     items: list[SessionWorker]
     next_cursor: str | None = None
+
+
+class RemoveSessionWorker(Body, frozen=True, kw_only=True):
+    force: bool = False
+    """Also when it is not saved; a live run is tried again in a new worker."""
+
+
+class RemovalRequested(Wire, frozen=True, kw_only=True):
+    """The manager is told; the worker leaves the list when its volume is gone."""
+
+    worker_id: UUID

@@ -1,8 +1,8 @@
-"""The control plane, wired in one place: pool, services, routes, loops."""
+"""The control plane in one piece: pool, services (`wiring`), routes, loops."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from litestar import Litestar, Request
@@ -17,38 +17,28 @@ from chassis.objects import ObjectStore
 from control_plane.loops.projector import ProjectorLoop
 from control_plane.loops.rescue import rescue_loops
 from control_plane.routes.answers import provide_answers
+from control_plane.routes.apps import APP_ROUTES
+from control_plane.routes.audit import AUDIT_ROUTES
 from control_plane.routes.callbacks import CALLBACK_ROUTES
 from control_plane.routes.events import EVENT_ROUTES
+from control_plane.routes.human_loop import HUMAN_LOOP_ROUTES
 from control_plane.routes.keys import KEY_ROUTES
 from control_plane.routes.managers import MANAGER_ROUTES
 from control_plane.routes.messages import MESSAGE_ROUTES
+from control_plane.routes.objects import OBJECT_ROUTES
 from control_plane.routes.policies import PROVIDED, guard
+from control_plane.routes.projects import PROJECT_ROUTES
 from control_plane.routes.runs import RUN_ROUTES
+from control_plane.routes.session_workers import SESSION_WORKER_ROUTES
 from control_plane.routes.sessions import SESSION_ROUTES
+from control_plane.routes.snapshots import SNAPSHOT_ROUTES
 from control_plane.routes.streams import STREAM_ROUTES
-from control_plane.services.access import Access
-from control_plane.services.apps import Apps
-from control_plane.services.claims import Claims
-from control_plane.services.events import Events
-from control_plane.services.fanout import Fanout
-from control_plane.services.human_loop import HumanLoop
-from control_plane.services.idempotency import Idempotency
-from control_plane.services.intake import Intake
-from control_plane.services.keys import Keys
-from control_plane.services.managers import Managers
-from control_plane.services.projector import Projector
-from control_plane.services.reports import Reports
-from control_plane.services.rescue import Rescue
-from control_plane.services.run_views import RunViews
-from control_plane.services.runs import Runs
-from control_plane.services.schema import Schema
-from control_plane.services.sessions import Sessions
-from control_plane.services.streams import Streams
-from control_plane.services.tasks import Tasks
+from control_plane.routes.system import SYSTEM_ROUTES
+from control_plane.routes.tasks import TASK_ROUTES
 from control_plane.services.wakeups import Wakeups
-from control_plane.services.workers import Workers
 from control_plane.settings import Settings
 from control_plane.store.database import Database, open_pool
+from control_plane.wiring import Services, build_services
 
 EXPIRY_SECONDS = 600.0
 
@@ -59,84 +49,18 @@ ROUTES = [
     *STREAM_ROUTES,
     *EVENT_ROUTES,
     *KEY_ROUTES,
+    *APP_ROUTES,
+    *AUDIT_ROUTES,
+    *HUMAN_LOOP_ROUTES,
+    *OBJECT_ROUTES,
+    *PROJECT_ROUTES,
+    *SESSION_WORKER_ROUTES,
+    *SNAPSHOT_ROUTES,
+    *SYSTEM_ROUTES,
+    *TASK_ROUTES,
     *MANAGER_ROUTES,
     *CALLBACK_ROUTES,
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """Each is a dependency of handlers, by its field's name."""
-
-    access: Access
-    apps: Apps
-    claims: Claims
-    events: Events
-    fanout: Fanout
-    human_loop: HumanLoop
-    idempotency: Idempotency
-    intake: Intake
-    keys: Keys
-    managers: Managers
-    projector: Projector
-    reports: Reports
-    rescue: Rescue
-    run_views: RunViews
-    runs: Runs
-    schema: Schema
-    sessions: Sessions
-    streams: Streams
-    tasks: Tasks
-    workers: Workers
-
-
-def build_services(
-    settings: Settings, database: Database, wakeups: Wakeups, objects: ObjectStore
-) -> Services:
-    policy, poll = settings.policy, settings.poll_seconds
-    runs = Runs(database, policy)
-    apps = Apps(default_agent=settings.default_agent)
-    sessions = Sessions(database)
-    idempotency = Idempotency(database)
-    intake = Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs)
-    fanout = Fanout(database, wakeups, poll_seconds=poll)
-    rescue = Rescue(database, policy, park_after=settings.park_after_seconds)
-    return Services(
-        access=Access(
-            database,
-            gateway_public_key=settings.gateway_public_key,
-            service_keys={
-                "gateway": settings.gateway_service_key,
-                "manager": settings.manager_service_key,
-            },
-        ),
-        apps=apps,
-        claims=Claims(
-            database,
-            wakeups,
-            policy,
-            settings.timing,
-            batch=settings.claim_batch,
-            poll_seconds=poll,
-        ),
-        events=Events(database),
-        fanout=fanout,
-        human_loop=HumanLoop(database),
-        idempotency=idempotency,
-        intake=intake,
-        keys=Keys(database),
-        managers=Managers(database, wakeups, rescue, settings),
-        projector=Projector(database),
-        reports=Reports(database, policy),
-        rescue=rescue,
-        run_views=RunViews(database, wakeups, poll_seconds=poll),
-        runs=runs,
-        schema=Schema(database),
-        sessions=sessions,
-        streams=Streams(database, fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
-        tasks=Tasks(database, idempotency=idempotency, intake=intake),
-        workers=Workers(database, policy),
-    )
 
 
 class ControlPlane:

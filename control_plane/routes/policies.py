@@ -50,6 +50,7 @@ def person(action: Action, noun: Noun | None = None) -> dict[str, Any]:
 
 READ = person(Action.READ)
 WRITE = person(Action.WRITE)
+MANAGE = person(Action.MANAGE)
 READ_PROJECT = person(Action.READ, "project")
 MANAGE_PROJECT = person(Action.MANAGE, "project")
 READ_SESSION = person(Action.READ, "session")

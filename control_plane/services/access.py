@@ -111,11 +111,13 @@ class Access:
             expected="the id of a project that you are a member of",
         )
 
-    def projects_for(self, principal: Principal, asked: UUID | None) -> list[UUID]:
-        """Whose things a list shows: one project's, or those of all that the caller may read."""
+    def projects_for(
+        self, principal: Principal, asked: UUID | None, action: Action = Action.READ
+    ) -> list[UUID]:
+        """Whose things a list shows: one project's, or those of all where the caller may."""
         if asked is None:
-            return principal.projects(Action.READ)
-        self.require(principal, Action.READ, asked)
+            return principal.projects(action)
+        self.require(principal, action, asked)
         return [asked]
 
     def service(self, authorization: str | None, service: str) -> None:

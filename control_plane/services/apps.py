@@ -1,18 +1,31 @@
-"""Which agent a session gets, and whether any manager can run it."""
+"""Apps; which agent a session gets, and whether any manager can run it."""
 
 from uuid import UUID
 
 from chassis.errors import BerthError, NotFound
 from contracts.errors import Code
+from contracts.projects import App, AppList, CreateApp
 from control_plane.store import apps as store
-from control_plane.store.database import Unit
+from control_plane.store.database import Database, Unit
 
 
 class Apps:
-    """In the transaction of what is to be made, so that a repeated request asks nothing anew."""
+    """What takes a unit happens in the transaction of what is to be made."""
 
-    def __init__(self, *, default_agent: str) -> None:
+    def __init__(self, database: Database, *, default_agent: str) -> None:
+        self._database = database
         self._default_agent = default_agent
+
+    async def create(self, unit: Unit, data: CreateApp, *, project_id: UUID) -> App:
+        app_id = await store.insert(
+            unit, project_id=project_id, name=data.name, agent=data.agent, limits=data.limits
+        )
+        items = await store.listed(unit.connection, [project_id])
+        return next(app for app in items if app.id == app_id)
+
+    async def listed(self, projects: list[UUID]) -> AppList:
+        async with self._database.reading() as connection:
+            return AppList(items=await store.listed(connection, projects))
 
     async def agent_for(
         self, unit: Unit, *, project_id: UUID, app_id: UUID | None, asked: str | None

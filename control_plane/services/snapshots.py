@@ -1,0 +1,174 @@
+"""How a workspace's bytes get out and in: restore plans, signed URLs, side snapshots.
+
+Executors hold no keys of the store: every URL is for one exact call on one exact object below the
+session's own prefix. The keys of uploads are given here, each once.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from chassis.errors import BerthError, NotFound, Stale
+from chassis.ids import new_id
+from chassis.objects import ObjectStore
+from chassis.telemetry import current_trace_id
+from contracts.errors import Code
+from contracts.events import WorkspaceSaved
+from contracts.snapshots import (
+    AskDownloads,
+    AskRestore,
+    AskUploads,
+    CommitSide,
+    Downloads,
+    RestorePlan,
+    RestorePoint,
+    SideCommitted,
+    Signed,
+    SnapshotKind,
+    SnapshotPage,
+    Uploads,
+)
+from control_plane.domain.access import WorkerCaller
+from control_plane.domain.cursors import Window
+from control_plane.domain.reports import session_prefix
+from control_plane.store import session_saves, session_states
+from control_plane.store import snapshots as store
+from control_plane.store.database import Database, Unit
+from control_plane.store.snapshots import Point
+
+URL_SECONDS = 900
+
+
+class Snapshots:
+    def __init__(self, database: Database, objects: ObjectStore) -> None:
+        self._database = database
+        self._objects = objects
+
+    async def listed(self, session_id: UUID, window: Window) -> SnapshotPage:
+        async with self._database.reading() as connection:
+            return await store.listed(connection, session_id, window)
+
+    async def plan(self, worker: WorkerCaller, ask: AskRestore) -> RestorePlan:
+        """A checkpoint of its retried run, if one is newer than the head, then the head."""
+        _require_epoch(worker, ask.epoch)
+        async with self._database.reading() as connection:
+            head = await store.head(connection, worker.session_id)
+            checkpoint = await store.checkpoint(
+                connection, session_id=worker.session_id, worker_id=worker.id
+            )
+        points = [] if head is None else [head]
+        if checkpoint is not None and (head is None or checkpoint.order > head.order):
+            points.insert(0, checkpoint)
+        return RestorePlan(
+            points=[self._restore_point(point) for point in points],
+            head=None if head is None else head.id,
+        )
+
+    def _restore_point(self, point: Point) -> RestorePoint:
+        return RestorePoint(
+            snapshot_id=point.id,
+            type=point.type,
+            manifest=self._signed_get(point.manifest_key),
+            manifest_sha256=point.manifest_sha256,
+        )
+
+    async def uploads(self, worker: WorkerCaller, ask: AskUploads) -> Uploads:
+        """Each for exactly its bytes, at a key that was never given before."""
+        _require_epoch(worker, ask.epoch)
+        return Uploads(objects=await asyncio.to_thread(self._sign_puts, worker, ask))
+
+    def _sign_puts(self, worker: WorkerCaller, ask: AskUploads) -> list[Signed]:
+        signed: list[Signed] = []
+        for one in ask.objects:
+            key = f"{_prefix(worker)}{worker.epoch}/{new_id()}.{one.purpose}"
+            put = self._objects.presign_put(
+                key, length=one.length, md5_base64=one.md5, expires=URL_SECONDS
+            )
+            signed.append(Signed(key=key, url=put.url, headers=put.headers))
+        return signed
+
+    async def downloads(self, worker: WorkerCaller, ask: AskDownloads) -> Downloads:
+        """Raises NotFound for a key that is not of this worker's session, whether it is there."""
+        for key in ask.keys:
+            if not _is_own(worker, key):
+                raise NotFound(Code.NOT_FOUND, "there is no such object in this session")
+        return Downloads(objects=await asyncio.to_thread(self._sign_gets, ask.keys))
+
+    def _sign_gets(self, keys: Sequence[str]) -> list[Signed]:
+        return [self._signed_get(key) for key in keys]
+
+    def _signed_get(self, key: str) -> Signed:
+        got = self._objects.presign_get(key, URL_SECONDS)
+        return Signed(key=key, url=got.url, headers=got.headers)
+
+    async def commit_side(self, worker: WorkerCaller, commit: CommitSide) -> SideCommitted:
+        """What a superseded worker saved aside; never moves the head. A repetition is no error."""
+        _require_side(worker, commit)
+        await self._require_uploaded(commit)
+        draft = commit.snapshot
+        async with self._database.unit() as unit:
+            loaded = await session_states.lock(unit, [worker.session_id])
+            if await store.insert_side(unit, worker, draft, spool_key=commit.spool_key):
+                state = loaded.states[worker.session_id]
+                state.trace_id = current_trace_id()
+                told = state.tell(
+                    WorkspaceSaved(
+                        snapshot_id=draft.id,
+                        type="side",
+                        files=draft.files,
+                        bytes=draft.bytes,
+                        new_bytes=draft.new_bytes,
+                    )
+                )
+                told.epoch = worker.epoch
+                await session_saves.save(unit, loaded)
+            else:
+                await _require_same_session(unit, worker, draft.id)
+        return SideCommitted(snapshot_id=draft.id)
+
+    async def _require_uploaded(self, commit: CommitSide) -> None:
+        """Before a transaction is open."""
+        named = {"manifest_key": commit.snapshot.manifest_key, "spool_key": commit.spool_key}
+        for field, key in named.items():
+            if key is None:
+                continue
+            try:
+                await self._objects.head(key)
+            except NotFound as error:
+                raise _wrong(field, "the key of an object that was uploaded") from error
+
+
+def _prefix(worker: WorkerCaller) -> str:
+    return session_prefix(worker.project_id, worker.session_id)
+
+
+def _is_own(worker: WorkerCaller, key: str) -> bool:
+    """Below the session's prefix, segment by segment: a store may resolve dots."""
+    return key.startswith(_prefix(worker)) and not {"", ".", ".."} & set(key.split("/"))
+
+
+def _require_epoch(worker: WorkerCaller, epoch: int) -> None:
+    if epoch != worker.epoch:
+        raise Stale(Code.STALE_EPOCH, f"this worker's epoch is {worker.epoch}", epoch=worker.epoch)
+
+
+def _require_side(worker: WorkerCaller, commit: CommitSide) -> None:
+    if not worker.superseded and not worker.released:
+        raise Stale(Code.CONFLICT, "this worker is its session's: its snapshots go by its reports")
+    if commit.snapshot.type is not SnapshotKind.SIDE:
+        raise _wrong("type", SnapshotKind.SIDE.value)
+    if not _is_own(worker, commit.snapshot.manifest_key):
+        raise _wrong("manifest_key", "a key that was given for an upload")
+    if commit.spool_key is not None and not _is_own(worker, commit.spool_key):
+        raise _wrong("spool_key", "a key that was given for an upload")
+
+
+async def _require_same_session(unit: Unit, worker: WorkerCaller, snapshot_id: UUID) -> None:
+    if await store.session_of(unit, snapshot_id) != worker.session_id:
+        raise Stale(Code.CONFLICT, "another session has a snapshot of this id")
+
+
+def _wrong(field: str, expected: str) -> BerthError:
+    return BerthError(
+        Code.VALIDATION, f"{field}: expected {expected}", field=field, expected=expected
+    )

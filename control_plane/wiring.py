@@ -1,0 +1,121 @@
+"""Every service with what it needs, made in one place."""
+
+from dataclasses import dataclass
+
+from chassis.objects import ObjectStore
+from control_plane.services.access import Access
+from control_plane.services.apps import Apps
+from control_plane.services.audit import Audit
+from control_plane.services.claims import Claims
+from control_plane.services.events import Events
+from control_plane.services.fanout import Fanout
+from control_plane.services.human_loop import HumanLoop
+from control_plane.services.idempotency import Idempotency
+from control_plane.services.intake import Intake
+from control_plane.services.keys import Keys
+from control_plane.services.managers import Managers
+from control_plane.services.projector import Projector
+from control_plane.services.projects import Projects
+from control_plane.services.reports import Reports
+from control_plane.services.requests import Requests
+from control_plane.services.rescue import Rescue
+from control_plane.services.run_views import RunViews
+from control_plane.services.runs import Runs
+from control_plane.services.schema import Schema
+from control_plane.services.session_workers import SessionWorkers
+from control_plane.services.sessions import Sessions
+from control_plane.services.snapshots import Snapshots
+from control_plane.services.streams import Streams
+from control_plane.services.system import System
+from control_plane.services.tasks import Tasks
+from control_plane.services.wakeups import Wakeups
+from control_plane.services.workers import Workers
+from control_plane.settings import Settings
+from control_plane.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Each is a dependency of handlers, by its field's name."""
+
+    access: Access
+    apps: Apps
+    claims: Claims
+    events: Events
+    fanout: Fanout
+    human_loop: HumanLoop
+    idempotency: Idempotency
+    intake: Intake
+    keys: Keys
+    managers: Managers
+    projector: Projector
+    reports: Reports
+    rescue: Rescue
+    run_views: RunViews
+    runs: Runs
+    schema: Schema
+    sessions: Sessions
+    streams: Streams
+    tasks: Tasks
+    audit: Audit
+    projects: Projects
+    requests: Requests
+    session_workers: SessionWorkers
+    snapshots: Snapshots
+    system: System
+    workers: Workers
+
+
+def build_services(
+    settings: Settings, database: Database, wakeups: Wakeups, objects: ObjectStore
+) -> Services:
+    policy, poll = settings.policy, settings.poll_seconds
+    runs = Runs(database, policy)
+    apps = Apps(database, default_agent=settings.default_agent)
+    sessions = Sessions(database)
+    idempotency = Idempotency(database)
+    intake = Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs)
+    fanout = Fanout(database, wakeups, poll_seconds=poll)
+    rescue = Rescue(database, policy, park_after=settings.park_after_seconds)
+    return Services(
+        access=Access(
+            database,
+            gateway_public_key=settings.gateway_public_key,
+            service_keys={
+                "gateway": settings.gateway_service_key,
+                "manager": settings.manager_service_key,
+            },
+        ),
+        apps=apps,
+        claims=Claims(
+            database,
+            wakeups,
+            policy,
+            settings.timing,
+            batch=settings.claim_batch,
+            poll_seconds=poll,
+        ),
+        events=Events(database),
+        fanout=fanout,
+        human_loop=HumanLoop(database),
+        idempotency=idempotency,
+        intake=intake,
+        keys=Keys(database),
+        managers=Managers(database, wakeups, rescue, settings),
+        projector=Projector(database),
+        reports=Reports(database, policy),
+        rescue=rescue,
+        run_views=RunViews(database, wakeups, poll_seconds=poll),
+        runs=runs,
+        schema=Schema(database),
+        sessions=sessions,
+        streams=Streams(database, fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
+        tasks=Tasks(database, idempotency=idempotency, intake=intake),
+        audit=Audit(database),
+        projects=Projects(database, idempotency=idempotency),
+        requests=Requests(database),
+        session_workers=SessionWorkers(database),
+        snapshots=Snapshots(database, objects),
+        system=System(database),
+        workers=Workers(database, policy),
+    )

@@ -1,0 +1,20 @@
+-- name: queue
+SELECT state::text AS state, count(*) AS count,
+       extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest
+FROM runs
+WHERE state IN ('pending', 'queued', 'claimed', 'running', 'waiting') AND project_id = ANY($1::uuid[])
+GROUP BY state
+
+-- name: outbox
+SELECT count(*) FROM outbox WHERE project_id = ANY($1::uuid[])
+
+-- name: managers
+SELECT m.id, m.name, m.backend, m.incarnation, m.max_workers, m.draining, m.agents::text AS agents,
+       extract(epoch FROM clock_timestamp() - m.last_seen_at)::float8 AS last_seen_seconds,
+       (SELECT count(*) FROM session_workers w
+        WHERE w.manager_id = m.id AND w.removed_at IS NULL) AS workers
+FROM managers m ORDER BY m.name, m.id
+
+-- name: workers
+SELECT state::text AS state, count(*) AS count FROM session_workers
+WHERE removed_at IS NULL AND project_id = ANY($1::uuid[]) GROUP BY state
