@@ -5,7 +5,9 @@ The embedded default. It is honest about what it is not: see `capabilities.not_i
 
 import os
 import subprocess
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,7 @@ from executor_manager.containers.errors import (
     Timeout,
 )
 from executor_manager.containers.places import Owner, Record
+from executor_manager.containers.process_promises import capabilities
 from executor_manager.containers.procfs import send
 from executor_manager.containers.removal import remove_all
 from executor_manager.containers.threads import Threads
@@ -40,15 +43,6 @@ START_SECONDS = 20.0
 KILL_SECONDS = 10.0
 REMOVE_SECONDS = 60.0
 EMPTY_SECONDS = 900.0
-
-
-NOT_ISOLATED = (
-    "A session shares the host's network: nothing keeps it from dialing out.",
-    "A session sees the host's files as far as its user may read them.",
-    "A session sees the host's processes, and may signal those of its own user.",
-    "Memory, CPU, process and disk limits are the host's: a session can starve the others.",
-)
-SAME_USER = "Executor and agent run as the same user as Berth itself."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +64,12 @@ class ProcessBackend:
         self._program = program
         self._threads = Threads("process-backend", THREADS)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        # a start whose caller gave up may still be under way when a stop comes
+        self._changing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @property
     def capabilities(self) -> Capabilities:
-        separate = self._program.owner.uid is not None
-        return Capabilities(
-            own_network=False,
-            own_filesystem=False,
-            own_processes=False,
-            memory_limit=False,
-            cpu_limit=False,
-            disk_limit=False,
-            separate_user=separate,
-            not_isolated=NOT_ISOLATED if separate else (*NOT_ISOLATED, SAME_USER),
-        )
+        return capabilities(separate_user=self._program.owner.uid is not None)
 
     async def open(self) -> None:
         await self._threads.call(self._open, CALL_SECONDS)
@@ -193,6 +179,10 @@ class ProcessBackend:
         return self._container(place, record)
 
     def _start(self, name: str) -> Container:
+        with self._changing[name]:
+            return self._start_alone(name)
+
+    def _start_alone(self, name: str) -> Container:
         found, place = self._known(name), self._place(name)
         if found.state in {ContainerState.RUNNING, ContainerState.PAUSED}:
             return found
@@ -231,6 +221,10 @@ class ProcessBackend:
         )
 
     def _stop(self, name: str, grace: float) -> Container:
+        with self._changing[name]:
+            return self._stop_alone(name, grace)
+
+    def _stop_alone(self, name: str, grace: float) -> Container:
         found, place = self._known(name), self._place(name)
         if found.state is ContainerState.PAUSED:
             self._resume(name)
@@ -269,17 +263,25 @@ class ProcessBackend:
                 raise Timeout("processes are started faster than they can be signalled")
 
     def _remove(self, name: str) -> None:
-        found, place = self._find(name), self._place(name)
-        if found is not None:
-            if found.state in {ContainerState.RUNNING, ContainerState.PAUSED}:
-                raise Running(f"{name} runs: stop it first")
-            keeping.kill_strays(place, KILL_SECONDS)
-            # gone at once for whoever looks; the deleting may take its time and more than one try
-            bin_ = self._trash / uuid4().hex
-            bin_.mkdir(mode=0o700)
-            place.rename(bin_ / "0")
-            places.sync(self._workers)
+        with self._changing[name]:
+            bin_ = self._throw_away(name)
+        self._changing.pop(name, None)
+        if bin_ is not None:
             self._empty(bin_)
+
+    def _throw_away(self, name: str) -> Path | None:
+        """Gone at once for whoever looks; the deleting may take its time."""
+        found, place = self._find(name), self._place(name)
+        if found is None:
+            return None
+        if found.state in {ContainerState.RUNNING, ContainerState.PAUSED}:
+            raise Running(f"{name} runs: stop it first")
+        keeping.kill_strays(place, KILL_SECONDS)
+        bin_ = self._trash / uuid4().hex
+        bin_.mkdir(mode=0o700)
+        place.rename(bin_ / "0")
+        places.sync(self._workers)
+        return bin_
 
     def _list(self) -> Listing:
         containers: list[Container] = []

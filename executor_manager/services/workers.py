@@ -38,6 +38,14 @@ class Stage(enum.StrEnum):
 HAS_PROCESS = frozenset({Stage.ACTIVATING, Stage.LIVE, Stage.RESTARTING})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Within:
+    """Seconds for which a worker counts as answering."""
+
+    answered: float
+    starting: float
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Worker:
     identity: Identity
@@ -49,7 +57,8 @@ class Worker:
     """By the event loop's clock."""
     answering: asyncio.Event = field(default_factory=asyncio.Event)
     """Its executor has answered since it was started."""
-    live_since: float = 0.0
+    staged_at: float = 0.0
+    """By the event loop's clock: since when it is in its stage."""
     restarts: int = 0
     stop_asked_at: float | None = None
     stopped_at: float | None = None
@@ -75,7 +84,7 @@ class Worker:
         self.answered_at = None
         self.answering.clear()
 
-    def reported(self, now: float, within: float) -> WorkerReportedState:
+    def reported(self, now: float, within: Within) -> WorkerReportedState:
         return WorkerReportedState(
             worker_id=self.id,
             epoch=self.epoch,
@@ -88,11 +97,11 @@ class Worker:
         nothing_unsent = self.status is not None and self.status.spooled == 0
         return self.status.idle_seconds if self.status and nothing_unsent else None
 
-    def _answered(self, now: float, within: float) -> bool:
-        # bounded by their own deadlines, and what they wait for is ours to bring about
+    def _answered(self, now: float, within: Within) -> bool:
+        # what these wait for is ours to bring about
         if self.stage in {Stage.ACTIVATING, Stage.RESTARTING}:
-            return True
-        recent = self.answered_at is not None and now - self.answered_at <= within
+            return now - self.staged_at <= within.starting
+        recent = self.answered_at is not None and now - self.answered_at <= within.answered
         return self.stage is Stage.LIVE and recent
 
     def _state(self) -> WorkerState:
@@ -143,6 +152,7 @@ class Workers:
 
     def add(self, worker: Worker) -> None:
         self._workers[worker.id] = worker
+        self.stage(worker, worker.stage)
 
     def drop(self, worker: Worker) -> None:
         self._workers.pop(worker.id, None)
@@ -150,6 +160,7 @@ class Workers:
 
     def stage(self, worker: Worker, stage: Stage) -> None:
         worker.stage = stage
+        worker.staged_at = asyncio.get_running_loop().time()
         if stage not in HAS_PROCESS:
             self.room_made.set()
 

@@ -1,0 +1,33 @@
+"""Lists our workers to the control plane, renewing those that answered, and takes its verdicts."""
+
+import asyncio
+from dataclasses import dataclass
+
+from chassis.errors import CallFailed
+from chassis.logs import get_logger
+from executor_manager.services.control_plane import ControlPlane
+from executor_manager.services.verdicts import Verdicts
+from executor_manager.services.workers import Within, Workers
+
+_log = get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class HeartbeatLoop:
+    control_plane: ControlPlane
+    workers: Workers
+    verdicts: Verdicts
+    within: Within
+    draining: bool = False
+
+    async def run_once(self) -> None:
+        now = asyncio.get_running_loop().time()
+        states = [worker.reported(now, self.within) for worker in self.workers]
+        try:
+            answer = await self.control_plane.heartbeat(states, draining=self.draining)
+        except CallFailed as failure:
+            _log.warning("heartbeat_failed", error=str(failure))
+            return
+        for told in answer:
+            if (worker := self.workers.get(told.worker_id)) is not None:
+                self.verdicts.apply(worker, told.verdict)

@@ -1,0 +1,115 @@
+"""What the relay is told: where upstreams are, and each worker's policy with its token."""
+
+import asyncio
+import signal
+
+from chassis.client import ServiceClient
+from chassis.errors import CallFailed
+from chassis.logs import get_logger
+from contracts.wire import Empty
+from contracts.workers import (
+    RELAY_DELETE,
+    RELAY_LIST,
+    RELAY_PUT,
+    RELAY_ROUTES,
+    RelayPolicy,
+    RelayRoutes,
+    RelayWorkers,
+)
+from executor_manager.containers.backend import Container, ContainerBackend
+from executor_manager.containers.errors import BackendError
+from executor_manager.services.relay_process import RelayProcess
+from executor_manager.services.workers import HAS_PROCESS, Worker, Workers
+
+HUNG_AFTER = 5
+"""Deadlines missed in a row before it is ended by force."""
+
+_log = get_logger()
+
+
+class Relay:
+    def __init__(
+        self,
+        process: RelayProcess,
+        routes: RelayRoutes,
+        workers: Workers,
+        backend: ContainerBackend,
+    ) -> None:
+        self._process = process
+        self._routes = routes
+        self._workers = workers
+        self._backend = backend
+        self._admin = self._connect()
+        self._boot = ""
+        self._missed = 0
+
+    async def close(self) -> None:
+        await self._admin.aclose()
+
+    async def push(self, worker: Worker, container: Container) -> None:
+        """Raises `CallFailed`. Without a token there is nothing to push: the relay may know one."""
+        if not worker.token:
+            return
+        policy = RelayPolicy(
+            worker_id=worker.id,
+            epoch=worker.epoch,
+            control_dir=str(container.directories.control),
+            token=worker.token,
+        )
+        await self._admin.call(RELAY_PUT, policy, path={"worker_id": str(worker.id)})
+
+    async def delete(self, worker: Worker) -> None:
+        """Its sockets go with its directories anyway; a relay that is away has forgotten it."""
+        try:
+            await self._admin.call(RELAY_DELETE, Empty(), path={"worker_id": str(worker.id)})
+        except CallFailed as failure:
+            _log.info("relay_delete_failed", error=str(failure))
+
+    async def ask(self) -> RelayWorkers:
+        """Raises `CallFailed`."""
+        return await self._admin.call(RELAY_LIST, Empty())
+
+    async def supervise(self) -> None:
+        """Starts it if there is none; after its restart everything is pushed again."""
+        try:
+            found = await self.ask()
+        except CallFailed as failure:
+            await self._restart(failure)
+            return
+        self._missed = 0
+        if found.boot != self._boot or found.routes != self._routes:
+            found = await self._admin.call(RELAY_ROUTES, self._routes)
+        for worker in self._workers:
+            missing = found.boot != self._boot or worker.id not in found.workers
+            if missing and worker.stage in HAS_PROCESS:
+                await self._push_known(worker)
+        self._boot = found.boot
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self._process.end)
+
+    async def _push_known(self, worker: Worker) -> None:
+        try:
+            container = await self._backend.get(worker.name)
+            if container is not None:
+                await self.push(worker, container)
+        except (BackendError, CallFailed) as error:
+            _log.warning("relay_push_failed", worker=worker.id, error=str(error))
+
+    async def _restart(self, failure: CallFailed) -> None:
+        self._missed += 1
+        if failure.kind == "timeout" and self._missed < HUNG_AFTER:
+            return
+        if failure.kind == "timeout":
+            _log.error("relay_hangs", missed=self._missed)
+            await asyncio.to_thread(self._process.end, signal.SIGKILL)
+        await asyncio.to_thread(self._process.start)
+        if failure.attempts == 0:
+            # asked every second: its breaker would only delay the first answer. Not closed, for
+            # another call may be using it
+            self._admin = self._connect()
+
+    def _connect(self) -> ServiceClient:
+        return ServiceClient(
+            "http://relay", uds=str(self._process.admin_socket), target="relay", attempts=1
+        )

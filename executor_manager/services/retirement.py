@@ -1,0 +1,156 @@
+"""How workers end: released ones are stopped and later removed, superseded ones save aside first.
+
+Nothing is deleted that may not be saved elsewhere: a superseded worker that can't save is kept.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from chassis.clock import wall_time
+from chassis.errors import CallFailed
+from chassis.failpoints import failpoint
+from chassis.logs import get_logger
+from contracts.workers import ExecutorPhase
+from executor_manager.containers.backend import Container, ContainerBackend, ContainerState
+from executor_manager.metrics import ManagerMetrics
+from executor_manager.services import spools
+from executor_manager.services.control_plane import ControlPlane
+from executor_manager.services.executors import Executors, NotItsExecutor
+from executor_manager.services.relay import Relay
+from executor_manager.services.startup import Startup, StartupFailed
+from executor_manager.services.workers import Stage, Worker, Workers
+
+ASK_PAUSE = 0.2
+SAVED = frozenset({ExecutorPhase.STOPPED, ExecutorPhase.SUPERSEDED})
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retirement:
+    workers: Workers
+    backend: ContainerBackend
+    executors: Executors
+    relay: Relay
+    startup: Startup
+    control_plane: ControlPlane
+    metrics: ManagerMetrics
+    stop_grace: float
+    supersede_deadline: float
+
+    async def release(self, worker: Worker) -> None:
+        """Saved and committed: its process may end as soon as it says so itself."""
+        container = await self.backend.get(worker.name)
+        if container is None:
+            await self._gone(worker)
+            return
+        if container.state is ContainerState.RUNNING and not await self._is_quiet(worker):
+            return  # the next verdict asks again
+        container = await self.backend.stop(worker.name, self.stop_grace)
+        worker.stopped_at = container.stopped_at or wall_time().timestamp()
+        if worker.stage is Stage.STOPPED:
+            return
+        await self.relay.delete(worker)
+        self.workers.stage(worker, Stage.STOPPED)
+        await self.control_plane.report(worker, "stopped")
+
+    async def supersede(self, worker: Worker) -> None:
+        container = await self.backend.get(worker.name)
+        if container is None:
+            await self._gone(worker)
+            return
+        if await self._nothing_to_save(worker, container) or await self._save_aside(worker):
+            await self.remove(worker)
+            return
+        container = await self.backend.stop(worker.name, self.stop_grace)
+        worker.stopped_at = container.stopped_at or wall_time().timestamp()
+        self.workers.stage(worker, Stage.KEPT)
+        self.metrics.kept.inc()
+        _log.error("worker_kept", remedy="its files are in the directory", path=_where(container))
+
+    async def remove(self, worker: Worker) -> None:
+        """With its volume. Only after a save was confirmed, or when it was asked for by force."""
+        if await self.backend.get(worker.name) is not None:
+            await self.backend.stop(worker.name, self.stop_grace)
+            await failpoint("removal.stopped")
+            await self.backend.remove(worker.name)
+        await self._gone(worker)
+
+    async def remove_by_force(self, worker: Worker) -> None:
+        if await self.backend.get(worker.name) is not None:
+            await self.backend.stop(worker.name, 0)
+        await self.remove(worker)
+
+    async def _gone(self, worker: Worker) -> None:
+        await self.relay.delete(worker)
+        await self.executors.forget(worker)
+        await self.control_plane.report(worker, "removed")
+        self.workers.drop(worker)
+        _log.info("worker_removed")
+
+    async def _is_quiet(self, worker: Worker) -> bool:
+        phase = await self._phase(worker)
+        return phase in SAVED
+
+    async def _nothing_to_save(self, worker: Worker, container: Container) -> bool:
+        if worker.stage is Stage.STOPPED or container.state is ContainerState.CREATED:
+            return True
+        return not await asyncio.to_thread(spools.written, container)
+
+    async def _save_aside(self, worker: Worker) -> bool:
+        """Told so, it stops everything and saves; one that hangs or died is started again, once."""
+        for start in (False, True):
+            if start and not await self._start_again(worker):
+                return False
+            try:
+                async with asyncio.timeout(self.supersede_deadline):
+                    if await self._saved(worker):
+                        return True
+            except TimeoutError:
+                _log.warning("side_save_timeout", seconds=self.supersede_deadline)
+            await self.backend.stop(worker.name, self.stop_grace)
+        return False
+
+    async def _saved(self, worker: Worker) -> bool:
+        """False: it ended or gave up without."""
+        while True:
+            container = await self.backend.get(worker.name)
+            if container is None or container.state is not ContainerState.RUNNING:
+                return False
+            self.executors.at(worker, container.directories.control)
+            phase = await self._phase(worker)
+            # one that failed at its start answers "superseded" too, and has saved nothing
+            if phase in SAVED or phase is ExecutorPhase.FAILED:
+                return phase in SAVED
+            await self._tell(worker)
+            await asyncio.sleep(ASK_PAUSE)
+
+    async def _tell(self, worker: Worker) -> None:
+        try:
+            await self.executors.supersede(worker)
+        except CallFailed as failure:
+            _log.info("supersede_unheard", error=str(failure))
+
+    async def _phase(self, worker: Worker) -> ExecutorPhase | None:
+        try:
+            return (await self.executors.status(worker)).phase
+        except (CallFailed, NotItsExecutor):
+            return None
+
+    async def _start_again(self, worker: Worker) -> bool:
+        container = await self.backend.get(worker.name)
+        if container is None or not container.tree_gone:
+            return False
+        if not await asyncio.to_thread(spools.intact, container):
+            return False
+        try:
+            await self.startup.connect(worker, container)
+            await self.startup.run(worker, until_ready=False)
+        except StartupFailed as failure:
+            _log.warning("start_to_save_failed", reason=failure.reason, detail=failure.detail)
+            return False
+        return True
+
+
+def _where(container: Container) -> str:
+    return str(container.directories.workspace)

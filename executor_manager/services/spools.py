@@ -1,0 +1,52 @@
+"""Whether a dead executor's spool can be trusted to go on in the same epoch. It blocks."""
+
+import os
+import stat
+from uuid import UUID
+
+import msgspec
+
+from executor_manager.containers.backend import Container
+from executor_manager.containers.procfs import boot_id
+
+META = "spool.json"
+LARGEST = 4096
+
+
+class _Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """The executor's own mark in its spool."""
+
+    worker_id: UUID
+    epoch: int
+    boot_id: str
+
+
+def written(container: Container) -> bool:
+    """It was up once: there may be something to save."""
+    return _read(container) is not None
+
+
+def intact(container: Container) -> bool:
+    """The same worker's, of the same boot: a reboot may have lost what was not synced."""
+    try:
+        found = msgspec.json.decode(_read(container) or b"", type=_Meta)
+    except msgspec.MsgspecError:
+        return False
+    identity = container.identity
+    expected = (identity.worker_id, identity.epoch, boot_id())
+    return (found.worker_id, found.epoch, found.boot_id) == expected
+
+
+def _read(container: Container) -> bytes | None:
+    # the directory is the session's: a link must not lead us away, nor a pipe hold us
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(container.directories.spool / META, flags)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return os.read(descriptor, LARGEST)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,96 @@
+"""An executor's outside with nothing inside: its control socket, its spool's mark, its phases.
+
+Files in HOME steer it: `never_ready`, `phase` (what it says of itself), `deaf` (takes no command).
+"""
+# ruff: noqa: TID251  # a program of its own, with no settings but its environment
+
+import http.client
+import json
+import os
+import signal
+import socket
+import socketserver
+import sys
+import time
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+env = os.environ
+home, control = Path(env["BERTH_HOME_DIR"]), Path(env["BERTH_CONTROL_DIR"])
+workspace, spool = Path(env["BERTH_WORKSPACE_DIR"]), Path(env["BERTH_SPOOL_DIR"])
+boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+state = {"phase": "ready", "since": time.monotonic()}
+
+
+def callback(body: dict[str, object]) -> int:
+    connection = http.client.HTTPConnection("relay")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(control / "relay.sock"))
+    path = f"/internal/v1/workers/{env['BERTH_WORKER_ID']}/callbacks"
+    connection.request("POST", path, json.dumps(body))
+    return connection.getresponse().status
+
+
+def take(command: dict[str, object]) -> None:
+    with (workspace / "taken").open("a") as taken:
+        taken.write(f"{command['type']} {command['id']}\n")
+    if command["type"] == "start":
+        state["phase"] = "busy"
+        callback({"started": command["id"]})
+    if command["type"] == "stop":
+        state["phase"] = "stopped"
+        callback({"stopped": command["id"]})
+
+
+class Control(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        phase = (home / "phase").read_text() if (home / "phase").exists() else state["phase"]
+        status = {
+            "worker_id": env["BERTH_WORKER_ID"],
+            "epoch": int(env["BERTH_EPOCH"]),
+            "boot_id": boot_id,
+            "phase": phase,
+            "idle_seconds": time.monotonic() - state["since"] if phase == "ready" else None,
+        }
+        self.answer(status)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/supersede":
+            (workspace / "superseded").touch()
+            state["phase"] = "superseded"
+            self.answer({})
+            return
+        if (home / "deaf").exists():
+            self.answer({"done": []})
+            return
+        for command in body["commands"]:
+            take(command)
+        self.answer({"done": [command["id"] for command in body["commands"]]})
+
+    def answer(self, body: object) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def address_string(self) -> str:
+        return "manager"
+
+
+class Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+mark = {"worker_id": env["BERTH_WORKER_ID"], "epoch": int(env["BERTH_EPOCH"]), "boot_id": boot_id}
+(spool / "spool.json").write_text(json.dumps(mark))
+with (workspace / "starts").open("a") as starts:
+    starts.write(f"{os.getpid()}\n")
+path = control / "executor.sock"
+path.unlink(missing_ok=True)
+while (home / "never_ready").exists() or (workspace / "never_ready").exists():
+    time.sleep(0.05)
+with Server(str(path), Control) as server:
+    server.serve_forever(poll_interval=0.05)

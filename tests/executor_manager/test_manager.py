@@ -1,0 +1,478 @@
+"""The manager's life with workers: real processes and sockets, broken on purpose."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from chassis.ids import new_id
+from contracts.workers import WorkerGrant, WorkerState
+from executor_manager.containers import keeping
+from executor_manager.containers.backend import Container, ContainerState, Identity
+from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.services.relay_process import RelayProcess
+from tests.executor_manager.managers import KEY, Desk, Manager, until
+
+Start = Callable[..., Awaitable[Manager]]
+
+
+@pytest.fixture
+async def desk() -> AsyncGenerator[Desk]:
+    async with Desk() as desk:
+        yield desk
+
+
+@pytest.fixture
+async def backend(short_dir: Path) -> AsyncGenerator[ProcessBackend]:
+    """Looks at the same containers as the manager, and ends what a test left."""
+    backend = ProcessBackend(short_dir / "s", Program(argv=("/bin/false",)))
+    yield backend
+    if (short_dir / "s" / "workers").exists():
+        for container in (await backend.list()).containers:
+            await backend.stop(container.name, 0)
+    relay = RelayProcess(short_dir / "s" / "relay", wait_seconds=1, log_level="info")
+    await asyncio.to_thread(relay.end, signal.SIGKILL)
+    await backend.close()
+
+
+@pytest.fixture
+async def start(short_dir: Path, desk: Desk, backend: ProcessBackend) -> AsyncGenerator[Start]:
+    managers: list[Manager] = []
+
+    async def start(**settings: object) -> Manager:
+        manager = Manager(short_dir / "s", desk, **settings)
+        await manager.start()
+        managers.append(manager)
+        return manager
+
+    yield start
+    for manager in managers:
+        await manager.kill()
+
+
+def name_of(worker: WorkerGrant) -> str:
+    return Identity(
+        worker_id=worker.worker_id,
+        session_id=worker.session_id,
+        project_id=worker.project_id,
+        epoch=worker.epoch,
+    ).name
+
+
+async def container_of(backend: ProcessBackend, worker: WorkerGrant) -> Container:
+    found = await backend.get(name_of(worker))
+    assert found is not None
+    return found
+
+
+def starts(container: Container) -> int:
+    return len((container.directories.workspace / "starts").read_text().splitlines())
+
+
+def executor_pid(container: Container) -> int:
+    seen = keeping.executor_seen(container.directories.home.parent)
+    assert seen is not None
+    return seen.process.pid
+
+
+def environment(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def until_answered(desk: Desk, worker: WorkerGrant) -> None:
+    await until(lambda: (seen := desk.reported(worker)) and seen.answered, "answered")
+
+
+async def test_a_claimed_run__gets_a_worker_that_is_ready_takes_commands_and_calls_back(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    assert desk.registrations[0].agents[0].agent == "scripted"
+    assert desk.registrations[0].agents[1].missing == "node: install it"
+    assert desk.claims[0].agents == ["scripted"]
+    run = {"run_id": str(new_id()), "attempt": 1, "agent": "scripted", "prompt": "hi"}
+    command = desk.command(worker, "start", run=run)
+    await until(lambda: command in desk.done, "acknowledged")
+    authorization, body = desk.callbacks[0]
+    assert (authorization, body) == ("Bearer bwt_canary", {"started": str(command)})
+    await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.BUSY, "busy")
+    container = await container_of(backend, worker)
+    environ = environment(executor_pid(container))
+    assert b"bwt_canary" not in environ
+    assert KEY.encode() not in environ
+
+
+async def test_killed_and_started_again__adopts_what_runs(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    first = await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    pid = executor_pid(container)
+    await first.kill()
+    desk.beats.clear()
+    await start()
+    await until_answered(desk, worker)
+    assert desk.incarnation == 2
+    assert executor_pid(container) == pid
+    assert starts(container) == 1
+    run = {"run_id": str(new_id()), "attempt": 1, "agent": "scripted", "prompt": "hi"}
+    desk.command(worker, "start", run=run)
+    await until(lambda: desk.callbacks, "a callback")
+    # the relay lived on, and has the fresh token
+    assert desk.callbacks[0][0] == "Bearer bwt_canary2"
+
+
+@pytest.mark.parametrize("place", ["startup.created", "startup.started", "activation.ready"])
+async def test_killed_while_it_activates__never_makes_a_second_process(
+    start: Start, desk: Desk, backend: ProcessBackend, place: str
+) -> None:
+    first = await start(failpoints=f"{place}=kill9")
+    worker = desk.offer()
+    assert first.process is not None
+    await asyncio.wait_for(first.process.wait(), 20)
+    await start()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    assert container.state is ContainerState.RUNNING
+    await until((container.directories.workspace / "starts").exists)
+    assert starts(container) == 1
+
+
+async def test_killed_between_spawning_and_knowing__never_makes_a_second_process(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    first = await start(failpoints="process.after_spawn=kill9")
+    worker = desk.offer()
+    assert first.process is not None
+    await asyncio.wait_for(first.process.wait(), 20)
+    await start()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    await until((container.directories.workspace / "starts").exists)
+    assert starts(container) == 1
+
+
+async def test_killed_after_a_claim__reports_the_worker_that_it_does_not_have(
+    start: Start, desk: Desk
+) -> None:
+    first = await start(failpoints="claim.answered=kill9")
+    worker = desk.offer()
+    assert first.process is not None
+    await asyncio.wait_for(first.process.wait(), 20)
+    await start()
+    await until(lambda: desk.changed(worker, "failed"), "failed")
+    change = desk.changed(worker, "failed")
+    assert change is not None
+    assert change.reason == "container_missing"
+
+
+async def test_a_lost_answer_of_a_claim__is_asked_for_again_by_its_id(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    desk.lose_claims = 7  # more than the client's own attempts
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    ids = [claim.claim_id for claim in desk.claims if claim.claim_id in desk.given]
+    assert len(ids) >= 8
+    assert len(set(ids)) == 1
+    assert len((await backend.list()).containers) == 1
+
+
+async def test_a_full_host__claims_when_a_worker_is_gone(start: Start, desk: Desk) -> None:
+    await start(max_workers=1, claim_wait_seconds=30)
+    first = desk.offer()
+    await desk.ready(first)
+    await until(lambda: desk.claims[-1].free == 0, "no room")
+    second = desk.offer()
+    desk.command(first, "remove", forced=True)
+    await desk.ready(second)
+
+
+async def test_a_dead_executor__is_started_again_in_the_same_epoch(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    os.kill(executor_pid(container), signal.SIGKILL)
+    await until(lambda: starts(container) == 2, "second start")
+    await until_answered(desk, worker)
+    assert desk.changed(worker, "failed") is None
+
+
+async def test_a_dead_executor_whose_spool_is_of_another_boot__fails(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    mark = container.directories.spool / "spool.json"
+    text = mark.read_text()
+    mark.write_text(text.replace('"boot_id": "', '"boot_id": "0'))
+    os.kill(executor_pid(container), signal.SIGKILL)
+    change = await until(lambda: desk.changed(worker, "failed"), "failed")
+    assert change.reason == "spool_lost"
+    # it could not save aside: it is kept
+    await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")
+    assert container.directories.workspace.exists()
+
+
+async def test_an_executor_that_dies_again_and_again__fails(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start(restarts=2)
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    for times in (1, 2, 3):
+        await until(lambda times=times: starts(container) == times, "started")
+        await until_answered(desk, worker)
+        os.kill(executor_pid(container), signal.SIGKILL)
+    change = await until(lambda: desk.changed(worker, "failed"), "failed")
+    assert change.reason == "restarted_too_often"
+
+
+async def test_a_hung_executor__does_not_answer_and_holds_up_nobody(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    hung, well = desk.offer(), desk.offer()
+    await desk.ready(hung)
+    await desk.ready(well)
+    pid = executor_pid(await container_of(backend, hung))
+    os.kill(pid, signal.SIGSTOP)
+    desk.command(hung, "stop")
+    await until(lambda: (s := desk.reported(hung)) and not s.answered, "silent")
+    run = {"run_id": str(new_id()), "attempt": 1, "agent": "scripted", "prompt": "hi"}
+    command = desk.command(well, "start", run=run)
+    await until(lambda: command in desk.done, "delivered to the other", 2)
+    seen = desk.reported(well)
+    assert seen is not None
+    assert seen.answered
+    os.kill(pid, signal.SIGCONT)
+    await until_answered(desk, hung)
+
+
+async def test_an_executor_that_never_becomes_ready__fails_with_the_step_and_is_ended(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    first = await start(failpoints="startup.created=kill9")
+    worker = desk.offer()
+    assert first.process is not None
+    await asyncio.wait_for(first.process.wait(), 20)
+    container = await container_of(backend, worker)
+    (container.directories.workspace / "never_ready").touch()
+    desk.verdicts[worker.worker_id] = "current"
+    await start(activate_deadline_seconds=1)
+    change = await until(lambda: desk.changed(worker, "failed"), "failed")
+    assert change.reason == "ready_timeout"
+    found = await container_of(backend, worker)
+    assert found.state is ContainerState.EXITED
+
+
+async def test_superseded__saves_aside_then_is_removed(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    desk.verdicts[worker.worker_id] = "superseded"
+    await until(lambda: desk.changed(worker, "removed"), "removed")
+    assert not container.directories.workspace.exists()
+    await until(lambda: desk.reported(worker) is None, "not listed any more")
+
+
+async def test_superseded_while_it_hangs__is_started_again_to_save(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start(supersede_deadline_seconds=1)
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    os.kill(executor_pid(container), signal.SIGSTOP)
+    marker = container.directories.workspace / "superseded"
+    desk.verdicts[worker.worker_id] = "superseded"
+    await until(lambda: starts(container) == 2, "second start")
+    assert not marker.exists()
+    await until(lambda: desk.changed(worker, "removed"), "removed")
+
+
+async def test_superseded_and_unable_to_save__is_kept_until_removed_by_force(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start(supersede_deadline_seconds=0.5)
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    (container.directories.home / "phase").write_text("failed")
+    desk.verdicts[worker.worker_id] = "superseded"
+    await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")
+    assert container.directories.workspace.exists()
+    assert desk.changed(worker, "removed") is None
+    desk.command(worker, "remove", forced=True)
+    await until(lambda: desk.changed(worker, "removed"), "removed")
+    assert not container.directories.workspace.exists()
+
+
+async def test_idle__is_stopped_when_released_and_removed_later(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    desk.idle_after, desk.remove_after = 0.3, 1.0
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    await until(lambda: desk.changed(worker, "stopped"), "stopped")
+    assert desk.stops[0][1].drain is False
+    assert (await container_of(backend, worker)).state is ContainerState.EXITED
+    assert container.directories.workspace.exists()
+    assert starts(container) == 1
+    await until(lambda: desk.changed(worker, "removed"), "removed")
+    assert not container.directories.workspace.exists()
+
+
+async def test_idle_but_not_granted__goes_on(start: Start, desk: Desk) -> None:
+    desk.idle_after, desk.grant_stops = 0.2, False
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    await until(lambda: len(desk.stops) >= 3, "asked again")
+    assert desk.changed(worker, "stopped") is None
+
+
+async def test_unknown__is_listed_and_left_alone(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    first = await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    pid = executor_pid(await container_of(backend, worker))
+    await first.kill()
+    desk.live.clear()
+    desk.beats.clear()
+    second = await start()
+    await until(lambda: len(desk.beats) > 3 and desk.reported(worker), "listed")
+    await until(lambda: "worker_unknown" in second.log, "told")
+    assert executor_pid(await container_of(backend, worker)) == pid
+
+
+async def test_remove_of_a_worker_that_is_nowhere__is_done(start: Start, desk: Desk) -> None:
+    await start()
+    worker = desk.offer()
+    desk.queue.clear()
+    command = desk.command(worker, "remove", forced=True)
+    await until(lambda: command in desk.done, "done")
+    assert desk.changed(worker, "removed")
+
+
+async def test_relay_killed__is_started_and_told_everything_again(
+    start: Start, desk: Desk, short_dir: Path
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    pid_file = short_dir / "s" / "relay" / "relay.pid"
+    former = int(pid_file.read_text())
+    os.kill(former, signal.SIGKILL)
+    await until(lambda: pid_file.read_text().strip() not in {"", str(former)}, "a new relay")
+    run = {"run_id": str(new_id()), "attempt": 1, "agent": "scripted", "prompt": "hi"}
+    # the stand-in does not try again, so the socket must be there first
+    log = short_dir / "s" / "relay" / "relay.log"
+    await until(lambda: log.read_text().count("relay_started") == 2, "started")
+    await asyncio.sleep(0.5)  # one pass of the supervision, which has no outside sign
+    desk.command(worker, "start", run=run)
+    await until(lambda: desk.callbacks, "a callback")
+    assert desk.callbacks[0][0] == "Bearer bwt_canary"
+
+
+async def test_superseded_incarnation__registers_again_and_goes_on(
+    start: Start, desk: Desk
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    desk.incarnation += 5
+    await until(lambda: len(desk.registrations) == 2, "registered again")
+    desk.beats.clear()
+    await until_answered(desk, worker)
+
+
+async def test_control_plane_away_at_start__is_waited_for(start: Start, desk: Desk) -> None:
+    async with Desk() as other:
+        port = other.port
+    desk.port, late = port, Desk(port=port)
+    await start()
+    async with late:
+        await until(lambda: late.registrations, "registered")
+
+
+async def test_terminated_without_a_drain__leaves_executors_and_relay(
+    start: Start, desk: Desk, backend: ProcessBackend, short_dir: Path
+) -> None:
+    manager = await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    assert await manager.kill(signal.SIGTERM) == 0
+    container = await container_of(backend, worker)
+    assert container.state is ContainerState.RUNNING
+    assert (short_dir / "s" / "relay" / "a" / "admin.sock").is_socket()
+    os.kill(int((short_dir / "s" / "relay" / "relay.pid").read_text()), 0)
+
+
+async def test_terminated_with_a_drain__everything_is_released_and_ended(
+    start: Start, desk: Desk, backend: ProcessBackend, short_dir: Path
+) -> None:
+    manager = await start(drain_on_stop="true")
+    worker = desk.offer()
+    await desk.ready(worker)
+    relay = int((short_dir / "s" / "relay" / "relay.pid").read_text())
+    assert await manager.kill(signal.SIGTERM) == 0
+    assert desk.stops[0][1].drain is True
+    assert desk.beats[-1].draining
+    assert desk.changed(worker, "stopped")
+    assert (await container_of(backend, worker)).state is ContainerState.EXITED
+    with pytest.raises(ProcessLookupError):
+        os.kill(relay, 0)
+
+
+async def test_a_second_manager__refuses_to_start_on_the_same_directory(
+    start: Start, desk: Desk
+) -> None:
+    first = await start()
+    await until(lambda: desk.registrations, "registered")
+    second = await start()
+    assert second.process is not None
+    assert await asyncio.wait_for(second.process.wait(), 20) == 1
+    assert first.process is not None
+    assert f"another executor-manager (pid {first.process.pid}) uses" in second.log
+
+
+async def test_the_identity__is_kept(start: Start, desk: Desk) -> None:
+    first = await start()
+    await until(lambda: len(desk.registrations) == 1, "registered")
+    await first.kill()
+    await start()
+    await until(lambda: len(desk.registrations) == 2, "registered again")
+    assert desk.registrations[0].manager_id == desk.registrations[1].manager_id
+
+
+async def test_a_state_directory_that_is_too_long__is_refused_at_the_start(
+    short_dir: Path, desk: Desk
+) -> None:
+    manager = Manager(short_dir / ("d" * 80) / "s", desk)
+    manager.log_path = short_dir / "manager.log"
+    await manager.start()
+    assert manager.process is not None
+    assert await asyncio.wait_for(manager.process.wait(), 20) == 1
+    assert "bytes shorter" in manager.log
