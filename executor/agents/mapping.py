@@ -60,7 +60,7 @@ class Mapper:
         self._calls: dict[str, OpenCall] = {}
         self._ended_calls: set[str] = set()
         self._cost: float | None = None
-        self._message_ids: dict[str, int] = {}
+        self._message_ids: dict[tuple[str, str], int] = {}
         self._message = ""
         """The open message's id as the agent says it."""
         self._message_id = ""
@@ -124,7 +124,7 @@ class Mapper:
         if not self._message_id:
             self._thought_id = ""
             self._message = chunk.message_id or "message"
-            self._message_id = self._unique(self._message)
+            self._message_id = self._unique("message", self._message)
         text, self._held = hold_back(self._held + chunk.content.text)
         if text := clean(text):
             self._parts.append(text)
@@ -135,7 +135,7 @@ class Mapper:
         chunk = msgspec.convert(update, Chunk)
         events = self._close_message()
         if not self._thought_id:
-            self._thought_id = self._unique(chunk.message_id or "thought")
+            self._thought_id = self._unique("thought", chunk.message_id or "thought")
         if text := clean(chunk.content.text):
             events.append(ThoughtDelta(message_id=self._thought_id, text=text))
         return events
@@ -153,9 +153,10 @@ class Mapper:
             events.append(MessageStop(message_id=message_id, text=self.text))
         return events
 
-    def _unique(self, message_id: str) -> str:
+    def _unique(self, kind: str, message_id: str) -> str:
         """An agent goes on with the same id after a tool call; our message ended there."""
-        count = self._message_ids[message_id] = self._message_ids.get(message_id, 0) + 1
+        key = (kind, message_id)
+        count = self._message_ids[key] = self._message_ids.get(key, 0) + 1
         return clean(message_id if count == 1 else f"{message_id}#{count}")
 
     # Tools

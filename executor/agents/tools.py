@@ -123,6 +123,8 @@ class OpenCall:
             self._exit_code = tool.meta.terminal_exit.exit_code
         if tool.meta is not None and tool.meta.terminal_output_delta is not None:
             return self._stream(tool.meta.terminal_output_delta.data)
+        if (tool.status or self._status) == "pending":
+            return ""  # Claude describes a command there before it runs.
         return self._replace_content(tool.content)
 
     def _stream(self, data: str) -> str:

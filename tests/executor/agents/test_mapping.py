@@ -31,7 +31,8 @@ CLAUDE_WRITE = [
     """{"sessionUpdate":"tool_call_update","toolCallId":"toolu_29","status":"completed"}""",
 ]
 CLAUDE_BASH = [
-    """{"sessionUpdate":"tool_call","toolCallId":"toolu_34","name":"Bash","rawInput":{"command":"ls"},"status":"pending","title":"ls","kind":"execute","content":[]}""",
+    """{"sessionUpdate":"tool_call","toolCallId":"toolu_34","name":"Bash","rawInput":{},"status":"pending","title":"Terminal","kind":"execute","content":[]}""",
+    """{"sessionUpdate":"tool_call_update","toolCallId":"toolu_34","rawInput":{"command":"ls","description":"list"},"title":"ls","content":[{"type":"content","content":{"type":"text","text":"list"}}]}""",
     """{"sessionUpdate":"tool_call_update","toolCallId":"toolu_34","status":"completed","rawOutput":"hello ACP\\nhello.txt\\nsh.txt","content":[{"type":"content","content":{"type":"text","text":"```console\\nhello ACP…```"}}]}""",
 ]
 CODEX_EXEC = [
@@ -58,7 +59,8 @@ def test_claude__write_with_input_and_diff_told_later() -> None:
 
 
 def test_claude__output_without_its_fence() -> None:
-    result = run(Mapper(), *map(json.loads, CLAUDE_BASH))[-1]
+    _, update, result = run(Mapper(), *map(json.loads, CLAUDE_BASH))
+    assert (update.title, update.output_delta) == ("ls", "")
     assert result.output == "hello ACP\nhello.txt\nsh.txt"
 
 

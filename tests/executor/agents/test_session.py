@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -439,3 +440,19 @@ async def test_events__a_failing_sink_fails_the_turn(berth: Berth) -> None:
     async with berth.opened() as agent:
         with pytest.raises(OSError, match="the disk is full"):
             await agent.session.turn("hello", on_event=full, ask=agent.desk.ask, limits=LIMITS)
+
+
+async def test_rude_agent__garbage_and_a_question_taken_back(berth: Berth) -> None:
+    rude = Path(__file__).with_name("rude_agent.py")
+    berth.profile = msgspec.structs.replace(berth.profile, command=[sys.executable, str(rude)])
+    async with berth.opened() as agent:
+        turn = asyncio.create_task(agent.say("hello"))
+        await agent.desk.asked.wait()
+        await agent.session._connection.notify("go on", {})
+        result = await turn
+        assert (result.outcome, result.stop_reason) == ("completed", "end_turn")
+        assert agent.desk.withdrawn == 1
+        said = "".join(event.text for event in agent.desk.of("message.stop"))
+        assert said == "no method: -32601; taken back: -32800"
+        (note,) = agent.desk.of("run.log")
+        assert "unknown kind" in note.text
