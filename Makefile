@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 CODE := contracts chassis sql control_plane executor_manager executor gateway cli scripted
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test openapi schema lock clean
+.PHONY: help setup demo up check test openapi schema env-example lock
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) \
@@ -42,10 +42,10 @@ test: $(VENV)/.ready ## every test, on real Postgres, object store and processes
 # --- generated files -----------------------------------------------------------------------------
 
 schema: $(VENV)/.ready ## write sql/schema.sql from the migrations
-	$(BIN)/python deploy/write_schema.py
+	$(BIN)/python -m deploy.dump_schema
 
 openapi: $(VENV)/.ready ## write openapi.json from the routes
-	$(BIN)/python deploy/write_openapi.py
+	$(BIN)/python -m deploy.write_openapi
 
 COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --universal \
   --python-version 3.11 --no-emit-index-url pyproject.toml
@@ -55,3 +55,6 @@ lock: $(VENV)/.ready ## resolve the dependencies anew, with hashes, naming no re
 	$(COMPILE) --extra dev -o requirements-dev.lock
 	echo uv | $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --universal \
 	  --python-version 3.11 --no-emit-index-url - -o requirements-bootstrap.lock
+
+env-example: $(VENV)/.ready ## write .env.example from the settings
+	$(BIN)/python -m deploy.write_env_example

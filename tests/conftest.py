@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.fixtures.object_store",
     "tests.fixtures.office",
     "tests.fixtures.control_plane",
+    "tests.fixtures.strict",
 ]

@@ -159,7 +159,7 @@ async def test_a_long_state_directory__is_refused_with_how_much_is_too_much(
         await backend.open()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts executors as another user")
+@pytest.mark.root
 async def test_as_root__executor_and_directories_are_another_users(short_dir: Path) -> None:
     owner = Owner(uid=10001, gid=10001)
     python = ("/usr/bin/python3", "-I", "-S")

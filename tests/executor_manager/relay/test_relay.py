@@ -237,7 +237,7 @@ async def test_sockets__are_for_their_owner_only(relay: Relay) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a socket to another user")
+@pytest.mark.root
 async def test_a_workers_socket__belongs_to_the_owner_of_its_directory(
     relay: Relay, short_dir: Path
 ) -> None:
