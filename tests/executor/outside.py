@@ -4,10 +4,11 @@ It keeps the control plane's promises towards a worker (order, duplicates, gaps,
 the real object store and forwards to it. Faults are put in by `fail_next` and `down`.
 """
 
+import asyncio
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,12 @@ class Outside:
     faults: dict[str, list[Any]] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     reports: list[Report] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
     corrupt: set[str] = field(default_factory=set)
     """Keys whose bytes come back wrong."""
 
     def fail_next(self, what: str, *faults: Any) -> None:
-        """For `callbacks`, `uploads`, `put`, …: a status, a `Problem`, or `lost` (done, unanswered)."""
+        """For `callbacks`, `put`, …: a status, a `Problem`, or `lost` (done, unanswered)."""
         self.faults.setdefault(what, []).extend(faults)
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
@@ -85,6 +87,14 @@ class Outside:
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [entry for entry in self.entries if isinstance(entry, kind)]
+
+    async def until(self, met: Callable[[], Any], *, deadline: float = 20.0) -> Any:
+        """What it gives, once a request has made it something."""
+        async with asyncio.timeout(deadline):
+            while not (found := met()):
+                self.changed.clear()
+                await self.changed.wait()
+        return found
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -102,6 +112,7 @@ class Outside:
             await _answer(send, fault.status, msgspec.json.encode(fault))
             return
         status, content = await self._handle(what, scope, path, body)
+        self.changed.set()
         if fault == "lost":
             status, content = 504, b""
         await _answer(send, status, content)
@@ -233,9 +244,7 @@ def _what(method: str, path: str) -> str:
 
 def _problem(code: Code, **details: Any) -> tuple[int, bytes]:
     rendering = RENDERINGS[code]
-    problem = Problem(
-        title=rendering.title, status=rendering.status, code=code, details=details
-    )
+    problem = Problem(title=rendering.title, status=rendering.status, code=code, details=details)
     return rendering.status, msgspec.json.encode(problem)
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH115, PTH118, PTH123, PTH208, PTH211  # names that are not UTF-8 are bytes here
 """Trees to save, and the oracle: two trees are equal if their canonical manifests are."""
 
 import hashlib
@@ -28,9 +29,7 @@ def canonical(root: Path) -> list[Line]:
             elif stat.S_ISREG(status.st_mode):
                 digest = hashlib.sha256(Path(os.fsdecode(whole)).read_bytes()).hexdigest()
                 mode = status.st_mode & 0o7777
-                lines.append(
-                    (path, "f", mode, status.st_mtime_ns, status.st_size, digest, b"")
-                )
+                lines.append((path, "f", mode, status.st_mtime_ns, status.st_size, digest, b""))
     return sorted(lines)
 
 

@@ -1,6 +1,7 @@
 """The runs of a worker: one attempt at a time, each taken once, commands to the live one."""
 
 import asyncio
+import contextvars
 from uuid import UUID
 
 from chassis.logs import get_logger
@@ -32,6 +33,7 @@ class Runs:
         self._driving: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._saving: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
         self._open = asyncio.Event()
         self._open.set()
 
@@ -49,7 +51,9 @@ class Runs:
             if former.run_id == spec.run_id:
                 attempt.request.ask(Ending.DISOWNED)
         self._live[note] = attempt = Attempt(self._worker, spec)
-        self._line = asyncio.create_task(self._drive(attempt, after=self._line))
+        # not in the context of the request that brought the command: a run has its own trace
+        context = self._context.copy()
+        self._line = asyncio.create_task(self._drive(attempt, after=self._line), context=context)
         self._tasks.add(self._line)
         self._line.add_done_callback(self._tasks.discard)
 

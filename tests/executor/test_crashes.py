@@ -1,0 +1,251 @@
+"""SIGKILL at every failpoint of the executor: the former or the new snapshot restores exactly.
+
+The names are read from the source, so that a new failpoint is tried without being listed here.
+"""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+import executor
+from contracts.snapshots import SnapshotKind
+from contracts.spool import RunFinishedReported, RunInterrupted
+from contracts.workers import ExecutorPhase
+from executor.relay import Relay
+from executor.spool import Spool, SpoolIdentity
+from executor.workspace.restoring import restore, wipe
+from executor.workspace.saving import Limits, save
+from executor.workspace.transfer import Transfer
+from tests.executor.outside import Outside
+from tests.executor.running import Process, process
+from tests.executor.trees import Line, canonical, make_odd_tree
+
+SOURCE = Path(executor.__file__).parent
+NAMES = sorted(
+    {
+        name
+        for path in SOURCE.rglob("*.py")
+        for name in re.findall(r'failpoint(?:_sync)?\("([a-z_.]+)"\)', path.read_text())
+    }
+)
+RESTORING = [name for name in NAMES if name.startswith(("restore.", "activation.after_restored"))]
+SPOOLING = [name for name in NAMES if name.startswith("spool.")]
+ASKING = ["grant.taken"]
+STOPPING = [name for name in NAMES if name.startswith("stop.")]
+SIDE = [name for name in NAMES if name.startswith("side.")]
+IN_PLACE = ["activation.after_interrupted"]
+RUNNING = [
+    name
+    for name in NAMES
+    if name not in {*RESTORING, *SPOOLING, *ASKING, *STOPPING, *SIDE, *IN_PLACE}
+]
+STEPS = (
+    {"write": {"path": "new.txt", "content": "new content"}},
+    {"shell": "rm -rf old-dir && ln -s plain.txt new-link && printf more >> plain.txt"},
+    {"text": "said"},
+)
+
+
+LIMITS = Limits(100_000, 1 << 30)
+
+
+@pytest.fixture
+def workspace(place: Path) -> Path:
+    return place / "workspace"
+
+
+@pytest.fixture
+async def head(place: Path, outside: Outside, workspace: Path, relay: Relay) -> list[Line]:
+    """A first snapshot is committed; the worker that made it is gone. Gives its tree."""
+    await asyncio.to_thread(make_odd_tree, workspace)
+    (workspace / "old-dir").mkdir()
+    tree = canonical(workspace)
+    first = await save(
+        workspace,
+        Transfer(relay, epoch=1),
+        kind=SnapshotKind.ACKNOWLEDGED,
+        parent=None,
+        base=None,
+        limits=LIMITS,
+    )
+    outside.drafts[first.draft.id] = first.draft
+    outside.head = first.draft.id
+    wipe(workspace)
+    return tree
+
+
+async def restored(outside: Outside, snapshot_id: UUID, place: Path) -> list[Line]:
+    root = place / f"oracle-{uuid4().hex}"
+    root.mkdir()
+    relay = Relay(place / "control", str(uuid4()))
+    outside.stale = False
+    await restore(root, outside.point(snapshot_id), Transfer(relay, epoch=1), limits=LIMITS)
+    await relay.aclose()
+    return canonical(root)
+
+
+async def recovered(place: Path, outside: Outside, known: Process, spec_id: UUID) -> None:
+    """After the restart in place the run ends, the way a control plane would have it."""
+    await known.phase(ExecutorPhase.READY)
+    ends = [
+        entry
+        for entry in outside.entries
+        if isinstance(entry, RunFinishedReported | RunInterrupted) and entry.run_id == spec_id
+    ]
+    if not any(isinstance(entry, RunFinishedReported) for entry in ends):
+        await known.start(*STEPS, run_id=spec_id, attempt=2)
+        await known.until(
+            lambda: [one for one in outside.of(RunFinishedReported) if one.run_id == spec_id]
+        )
+    await known.stop()
+    await known.phase(ExecutorPhase.STOPPED)
+
+
+@pytest.mark.parametrize("name", RUNNING)
+async def test_run__killed_at_every_step(
+    name: str, place: Path, outside: Outside, workspace: Path, head: list[Line]
+) -> None:
+    before = outside.head
+    assert before
+    spec_id = uuid4()
+    async with process(place, outside, failpoints=f"{name}=kill9") as known:
+        if name != "activation.before_ready":
+            await known.phase(ExecutorPhase.READY)
+            await known.start(*STEPS, run_id=spec_id)
+        assert await known.gone() == -9
+    assert await restored(outside, before, place) == head
+    if outside.head != before:
+        assert outside.head
+        assert await restored(outside, outside.head, place) == canonical(workspace)
+    async with process(place, outside) as known:
+        await recovered(place, outside, known, spec_id)
+    assert outside.head
+    assert await restored(outside, outside.head, place) == canonical(workspace)
+    assert (workspace / "new.txt").read_text() == "new content"
+    assert await restored(outside, before, place) == head
+
+
+@pytest.mark.parametrize("name", RESTORING)
+async def test_restore__killed_at_every_step(
+    name: str, place: Path, outside: Outside, workspace: Path, head: list[Line]
+) -> None:
+    async with process(place, outside, failpoints=f"{name}=kill9") as known:
+        assert await known.gone() == -9
+    async with process(place, outside) as known:
+        await known.phase(ExecutorPhase.READY)
+        assert canonical(workspace) == head
+
+
+@pytest.mark.parametrize("name", STOPPING)
+async def test_stop__killed_at_every_step(
+    name: str, place: Path, outside: Outside, workspace: Path, head: list[Line]
+) -> None:
+    async with process(place, outside, failpoints=f"{name}=kill9") as known:
+        await known.phase(ExecutorPhase.READY)
+        (workspace / "written").write_text("after the head")
+        await known.stop()
+        assert await known.gone() == -9
+    async with process(place, outside) as known:
+        await known.phase(ExecutorPhase.STOPPED)
+    assert outside.head
+    assert await restored(outside, outside.head, place) == canonical(workspace)
+
+
+@pytest.mark.parametrize("name", SIDE)
+async def test_side_snapshot__killed_at_every_step(
+    name: str, place: Path, outside: Outside, workspace: Path, head: list[Line]
+) -> None:
+    async with process(place, outside, failpoints=f"{name}=kill9") as known:
+        await known.phase(ExecutorPhase.READY)
+        await known.start(*STEPS)
+        await known.finish()
+        (workspace / "late").write_text("late")
+        outside.stale = True
+        await known.start({"text": "unsent"})
+        assert await known.gone() == -9
+    async with process(place, outside) as known:
+        await known.phase(ExecutorPhase.SUPERSEDED)
+    assert outside.sides[-1].snapshot.type is SnapshotKind.SIDE
+    assert await restored(outside, outside.sides[-1].snapshot.id, place) == canonical(workspace)
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+async def test_restart__killed_while_taking_over(
+    name: str, place: Path, outside: Outside, head: list[Line]
+) -> None:
+    async with process(place, outside) as known:
+        await known.phase(ExecutorPhase.READY)
+        spec = await known.start({"text": "begun"}, {"hang": True})
+        await known.text("begun")
+        known.kill()
+        await known.gone()
+    async with process(place, outside, failpoints=f"{name}=kill9") as known:
+        assert await known.gone() == -9
+    async with process(place, outside) as known:
+        await known.phase(ExecutorPhase.READY)
+    told = outside.of(RunInterrupted)
+    assert {entry.run_id for entry in told} == {spec.run_id}
+
+
+WRITER = """
+import asyncio, datetime, os, signal, sys
+from pathlib import Path
+from uuid import UUID
+from chassis.failpoints import arm
+from contracts.spool import StopFailed
+from executor.spool import Spool, SpoolIdentity
+left = int(sys.argv[3])
+def action():
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+arm(sys.argv[2], action)
+async def main():
+    owner = SpoolIdentity(worker_id=UUID(int=1), epoch=1, boot_id="boot")
+    spool = await Spool.open(Path(sys.argv[1]), owner, max_bytes=1 << 30)
+    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    for n in range(12):
+        seq = await spool.append(StopFailed(seq=0, at=now, reason=f"{n} " + "x" * 40_000))
+        os.write(1, f"spooled {seq}\\n".encode())
+        if n % 3 == 2:
+            await spool.acknowledge(seq - 1)
+            os.write(1, f"acked {seq - 1}\\n".encode())
+    await spool.acknowledge(12)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("hit", [1, 2, 4])
+@pytest.mark.parametrize("name", SPOOLING)
+async def test_spool__killed_at_every_step(name: str, hit: int, place: Path) -> None:
+    directory = place / "spool"
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(directory), name, str(hit), stdout=-1
+    )
+    output, _ = await writer.communicate()
+    said = [line.split() for line in output.decode().splitlines()]
+    spooled = max((int(seq) for word, seq in said if word == "spooled"), default=0)
+    acked = max((int(seq) for word, seq in said if word == "acked"), default=0)
+    owner = SpoolIdentity(worker_id=UUID(int=1), epoch=1, boot_id="boot")
+    spool = await Spool.open(directory, owner, max_bytes=1 << 30)
+    found = await spool.read(spool.acked, entries=100, size=1 << 30)
+    assert spool.acked >= acked
+    assert spool.last >= spooled
+    assert [seq for seq, _ in found] == list(range(spool.acked + 1, spool.last + 1))
+    assert all(entry.reason.startswith(f"{seq - 1} ") for seq, entry in found)
+    await spool.close()
+    if writer.returncode == 0:
+        assert (spooled, acked) == (12, 11)
+    else:
+        assert writer.returncode == -9
+
+
+def test_names__are_all_tried() -> None:
+    assert len(NAMES) >= 25
+    groups = [RESTORING, SPOOLING, ASKING, STOPPING, SIDE, IN_PLACE, RUNNING]
+    assert sorted(name for group in groups for name in group) == NAMES
