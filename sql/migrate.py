@@ -17,6 +17,12 @@ LOCK_KEY = 0x6265727468
 """`pg_advisory_lock` key: the ASCII of "berth"."""
 
 LOCK_WAIT_MS = 120_000
+"""For another instance that migrates."""
+
+TABLE_LOCK_MS = 10_000
+"""For a table that somebody uses: a migration that waits in front of it stops everybody behind."""
+
+STATEMENT_MS = 120_000
 
 
 def _config() -> Config:
@@ -31,7 +37,10 @@ def _sqlalchemy_url(database_url: str) -> str:
 
 
 async def upgrade(database_url: str, *, revision: str = "head") -> None:
-    """Raises asyncpg.QueryCanceledError when another instance holds the lock for two minutes."""
+    """Raises asyncpg.QueryCanceledError when another instance holds the lock for two minutes.
+
+    Raises sqlalchemy.exc.DBAPIError when a table stays locked; nothing is changed then.
+    """
     guard = await asyncpg.connect(database_url)
     try:
         await guard.execute(f"SET statement_timeout = {LOCK_WAIT_MS}")
@@ -49,6 +58,10 @@ async def upgrade(database_url: str, *, revision: str = "head") -> None:
 def _run(connection: Connection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
+    config.attributes["timeouts"] = {
+        "lock_timeout": TABLE_LOCK_MS,
+        "statement_timeout": STATEMENT_MS,
+    }
     command.upgrade(config, revision)
 
 

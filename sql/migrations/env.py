@@ -7,8 +7,8 @@ from sql.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
-connection.execute(text("SET lock_timeout = '10s'"))
-connection.execute(text("SET statement_timeout = '120s'"))
+for name, milliseconds in context.config.attributes["timeouts"].items():
+    connection.execute(text(f"SET {name} = {milliseconds}"))
 connection.commit()
 with context.begin_transaction():
     context.run_migrations()
