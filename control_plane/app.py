@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
 from typing import Any
 
+import msgspec
 from litestar import Litestar, Request
 from litestar.di import Provide
 from litestar.types import Receive, Scope, Send
@@ -16,6 +17,7 @@ from chassis.metrics import Metrics
 from chassis.objects import ObjectStore
 from control_plane.loops.projector import ProjectorLoop
 from control_plane.loops.rescue import rescue_loops
+from control_plane.openapi import document
 from control_plane.routes.answers import provide_answers
 from control_plane.routes.apps import APP_ROUTES
 from control_plane.routes.audit import AUDIT_ROUTES
@@ -26,6 +28,7 @@ from control_plane.routes.keys import KEY_ROUTES
 from control_plane.routes.managers import MANAGER_ROUTES
 from control_plane.routes.messages import MESSAGE_ROUTES
 from control_plane.routes.objects import OBJECT_ROUTES
+from control_plane.routes.openapi import OPENAPI_ROUTES
 from control_plane.routes.policies import PROVIDED, guard
 from control_plane.routes.projects import PROJECT_ROUTES
 from control_plane.routes.runs import RUN_ROUTES
@@ -58,6 +61,7 @@ ROUTES = [
     *SNAPSHOT_ROUTES,
     *SYSTEM_ROUTES,
     *TASK_ROUTES,
+    *OPENAPI_ROUTES,
     *MANAGER_ROUTES,
     *CALLBACK_ROUTES,
 ]
@@ -122,6 +126,7 @@ class ControlPlane:
                 stack.push_async_callback(loop.stop)
             self._services, self._objects = services, objects
             app.state.services, app.state.access = services, services.access
+            app.state.openapi = openapi_json()
             yield
 
     def _loops(self, services: Services, wakeups: Wakeups) -> list[Loop | ProjectorLoop]:
@@ -144,6 +149,11 @@ class ControlPlane:
 
 def build_app(settings: Settings) -> ControlPlane:
     return ControlPlane(settings)
+
+
+def openapi_json() -> bytes:
+    """The API's description, indented: it is committed, and read by people."""
+    return msgspec.json.format(msgspec.json.encode(document(ROUTES)), indent=1) + b"\n"
 
 
 def _object_store(settings: Settings) -> ObjectStore:

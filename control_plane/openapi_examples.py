@@ -1,0 +1,62 @@
+"""Examples that the API's description shows."""
+
+from typing import Any
+
+_SESSION = "0197f2a0-0000-7000-8000-0000000000a1"
+_RUN = "0197f2a0-0000-7000-8000-0000000000b2"
+_PROJECT = "0197f2a0-0000-7000-8000-0000000000c3"
+_AT = "2026-01-01T12:00:00Z"
+
+EXAMPLES: dict[str, Any] = {
+    "CreateSession": {"title": "Fix the flaky test", "agent": "scripted"},
+    "CreateRun": {"text": "Say hello", "agent": "scripted"},
+    "SendMessage": {"text": "Now do the same for the other file"},
+    "PatchSession": {"title": "A better name"},
+    "CreateTask": {"title": "Upgrade the parser", "description": "To the newest major version"},
+    "PatchTask": {"expected_version": 3, "state": "done"},
+    "RunTask": {},
+    "Reply": {"decision": "allow"},
+    "CreateKey": {"name": "ci"},
+    "CreateProject": {"name": "default"},
+    "RemoveSessionWorker": {"force": False},
+    "Session": {
+        "id": _SESSION,
+        "project_id": _PROJECT,
+        "title": "Fix the flaky test",
+        "agent": "scripted",
+        "state": "active",
+        "last_seq": 1,
+        "created_at": _AT,
+        "updated_at": _AT,
+    },
+    "Run": {
+        "id": _RUN,
+        "session_id": _SESSION,
+        "project_id": _PROJECT,
+        "agent": "scripted",
+        "state": "queued",
+        "attempt": 1,
+        "failures": 0,
+        "place": 0,
+        "created_at": _AT,
+    },
+    "Problem": {
+        "type": "about:blank",
+        "title": "The request is not valid",
+        "status": 400,
+        "code": "validation_failed",
+        "detail": "text: expected `str`",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "details": {"field": "text", "expected": "`str`"},
+    },
+}
+"""By the name of the type."""
+
+STREAM_EXAMPLE = (
+    "retry: 1000\n\n"
+    "id: 0197f2a00000700080000000000000a1.7\n"
+    "event: message.delta\n"
+    'data: {"id":"0197f2a00000700080000000000000a1.7","seq":7,'
+    f'"session_id":"{_SESSION}","run_id":"{_RUN}","attempt":1,"epoch":1,"at":"{_AT}",'
+    '"trace_id":"","event":{"kind":"message.delta","message_id":"m1","text":"Hel"}}\n\n'
+)
