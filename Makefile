@@ -6,14 +6,13 @@ BIN := $(VENV)/bin
 AGENT ?= scripted
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
-
-CODE := contracts chassis sql control_plane executor_manager executor gateway cli scripted
+LOCK_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up check test openapi schema env-example lock
 
 help: ## list the targets
-	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) \
+	@grep -hE '^[a-z][a-z0-9%-]*:.*## ' $(MAKEFILE_LIST) \
 	  | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # --- set-up --------------------------------------------------------------------------------------
@@ -33,28 +32,31 @@ check: $(VENV)/.ready ## format, lint, imports, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
-	$(BIN)/pyright -p tests
 	$(BIN)/python -m pytest tests/architecture
 
 test: $(VENV)/.ready ## every test, on real Postgres, object store and processes
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
-# --- generated files -----------------------------------------------------------------------------
+bench-%: $(VENV)/.ready ## run the benchmark bench/<name>.py; JSON on its last line
+	$(BIN)/python -m bench.$*
 
-schema: $(VENV)/.ready ## write sql/schema.sql from the migrations
-	$(BIN)/python -m deploy.dump_schema
+# --- generated files -----------------------------------------------------------------------------
 
 openapi: $(VENV)/.ready ## write openapi.json from the routes
 	$(BIN)/python -m deploy.write_openapi
 
-COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --universal \
-  --python-version 3.11 --no-emit-index-url pyproject.toml
-
-lock: $(VENV)/.ready ## resolve the dependencies anew, with hashes, naming no registry
-	$(COMPILE) --extra embedded -o requirements.lock
-	$(COMPILE) --extra dev -o requirements-dev.lock
-	echo uv | $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --universal \
-	  --python-version 3.11 --no-emit-index-url - -o requirements-bootstrap.lock
+schema: $(VENV)/.ready ## write sql/schema.sql from the migrations
+	$(BIN)/python -m deploy.dump_schema
 
 env-example: $(VENV)/.ready ## write .env.example from the settings
 	$(BIN)/python -m deploy.write_env_example
+
+# No header, no annotations and no index: what locks hold is versions and hashes. LOCK_ARGS=--upgrade
+# takes newer versions; without it only what pyproject.toml asks for changes.
+COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --universal \
+  --python-version 3.11 $(LOCK_ARGS)
+
+lock: $(VENV)/.ready ## resolve the dependencies, with hashes, naming no registry
+	$(COMPILE) --extra embedded --extra build -o requirements.lock pyproject.toml
+	$(COMPILE) --extra dev -o requirements-dev.lock pyproject.toml
+	echo uv | $(COMPILE) -o requirements-bootstrap.lock -

@@ -3,7 +3,6 @@
 `make openapi` runs it; the portal's types are generated from the file.
 """
 
-import json
 from pathlib import Path
 
 from control_plane.app import openapi_json
@@ -11,9 +10,5 @@ from control_plane.app import openapi_json
 OPENAPI = Path(__file__).parent.parent / "openapi.json"
 
 
-def render() -> str:
-    return json.dumps(json.loads(openapi_json()), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 if __name__ == "__main__":
-    OPENAPI.write_text(render(), encoding="utf-8")
+    OPENAPI.write_bytes(openapi_json())
