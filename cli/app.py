@@ -6,6 +6,7 @@ from chassis.app import VERSION
 
 COMMANDS = {
     "up": "cli.commands.up:up",
+    "demo": "cli.commands.demo:demo",
     "run": "cli.commands.run:run",
     "ls": "cli.commands.ls:ls",
     "show": "cli.commands.show:show",

@@ -1,0 +1,65 @@
+"""`berth demo`: starts a stack of its own, shows one session's life, checks it, stops all."""
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from cli.client import ApiClient, Place
+from cli.demo.play import Play, Summary
+from cli.demo.scenario import Scenario, scripted
+from cli.demo.turn import DemoFailed
+from cli.demo.witnesses import processes_below
+from cli.exits import Exit
+from cli.output import Output, StepReporter
+from cli.settings import search_path
+from cli.stack.options import StackOptions
+from cli.stack.stack import running_stack
+
+
+async def demo(
+    *,
+    home: Annotated[
+        Path | None, Parameter(help="The stack's state; kept. Else a directory that is removed.")
+    ] = None,
+) -> Exit:
+    """Show what Berth does, on a stack of its own: needs nothing, leaves nothing.
+
+    The last line of standard output is one JSON object.
+    """
+    output = Output()
+    place = (home or Path(tempfile.mkdtemp(prefix="berth-"))).absolute()
+    options = StackOptions(home=place, agent_path=search_path(), quick=home is None)
+    _cancel_on_sigterm()
+    try:
+        summary = await _show(options, scripted(), output)
+    except BaseException:
+        output.note(f"What was left is in {place}: see {place}/logs.", style="")
+        raise
+    if home is None:
+        await asyncio.to_thread(shutil.rmtree, place)
+    output.json(summary)
+    return Exit.OK
+
+
+async def _show(options: StackOptions, scenario: Scenario, output: Output) -> Summary:
+    async with running_stack(options, StepReporter(output)) as ready:
+        async with ApiClient(Place(url=ready.url, key=ready.key)) as client:
+            play = Play(client, home=options.home, scenario=scenario, output=output)
+            summary = await play.play()
+        output.line("\n4. Everything is stopped", "bold")
+    left = processes_below(options.home)
+    if left:
+        pids = ", ".join(str(process.pid) for process in left)
+        raise DemoFailed(f"processes are left after the stop: {pids}")
+    return summary
+
+
+def _cancel_on_sigterm() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

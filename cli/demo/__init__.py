@@ -1,0 +1,1 @@
+"""`berth demo`: one session's life, shown and checked by witnesses outside of it."""
