@@ -74,6 +74,7 @@ class ControlPlane:
         self._settings = settings
         self._metrics = Metrics()
         self._services: Services | None = None
+        self._wakeups: Wakeups | None = None
         self._objects: ObjectStore | None = None
         arm_from(settings.failpoints)
         self.litestar = build_litestar(
@@ -99,8 +100,9 @@ class ControlPlane:
         return self._services
 
     def stop(self) -> None:
-        if self._services is not None:
+        if self._services is not None and self._wakeups is not None:
             self._services.fanout.end()
+            self._wakeups.end_waits()
 
     @asynccontextmanager
     async def _running(self, app: Litestar) -> AsyncGenerator[None]:
@@ -124,7 +126,7 @@ class ControlPlane:
             for loop in self._loops(services, wakeups):
                 loop.start()
                 stack.push_async_callback(loop.stop)
-            self._services, self._objects = services, objects
+            self._services, self._objects, self._wakeups = services, objects, wakeups
             app.state.services, app.state.access = services, services.access
             app.state.openapi = openapi_json()
             yield

@@ -44,7 +44,7 @@ class Claims:
         with self._wakeups.subscribe("queue") as woken:
             while True:
                 runs = await self.claim_now(manager_id, ask)
-                left = deadline - loop.time()
+                left = self._wakeups.left(deadline)
                 if runs or left <= 0:
                     return Claimed(runs=runs)
                 await woken.wait(min(left, self._poll))

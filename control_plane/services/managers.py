@@ -118,7 +118,7 @@ class Managers:
                     found = await commands.open_commands(
                         unit.connection, manager_id, COMMANDS_AT_ONCE
                     )
-                left = deadline - loop.time()
+                left = self._wakeups.left(deadline)
                 if found or left <= 0:
                     return Commands(commands=found)
                 await woken.wait(min(left, self._settings.poll_seconds))

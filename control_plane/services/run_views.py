@@ -65,7 +65,7 @@ class RunViews:
                     state = await store.state_of(connection, run_id)
                 if state in SETTLED:
                     return await self.get(run_id)
-                left = ends - loop.time()
+                left = self._wakeups.left(ends)
                 if left <= 0:
                     return None
                 await woken.wait(min(left, self._poll))

@@ -92,6 +92,7 @@ class Wakeups:
         self._something = asyncio.Event()
         self._connected = asyncio.Event()
         self._stopping = False
+        self._ending = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -109,6 +110,15 @@ class Wakeups:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
+
+    def end_waits(self) -> None:
+        """The process is about to stop: whoever waits in a call is to answer it now."""
+        self._ending = True
+        self._wake_all()
+
+    def left(self, deadline: float) -> float:
+        """Seconds until a time of the loop's clock; 0 when waits are to end."""
+        return 0.0 if self._ending else deadline - asyncio.get_running_loop().time()
 
     async def connected(self) -> None:
         """Returns when the wakes of other replicas arrive."""
