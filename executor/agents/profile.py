@@ -1,5 +1,6 @@
 """Agent profiles: what is particular to an agent, as data (`profiles/<name>.toml`)."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 PROFILES = Path(__file__).parent / "profiles"
-PACKAGE_ROOT = Path(__file__).parents[2]
+IMPORT_PATH = os.pathsep.join(
+    dict.fromkeys([str(Path(__file__).parents[2]), str(Path(msgspec.__file__).parents[1])])
+)
 VERSION_DEADLINE = 10.0
 
 
@@ -48,8 +51,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """In `command` and `env`, `{name}` stands for an option of `AgentOptions`, `{python}` for this
-    interpreter, `{package_root}` for where our packages are. A variable whose option is not set is
-    left out.
+    interpreter, `{import_path}` for where our packages and what they need are. A variable whose
+    option is not set is left out.
     """
 
     name: str
@@ -186,7 +189,7 @@ def environment_of(profile: Profile, options: AgentOptions) -> dict[str, str]:
 def _values(options: AgentOptions) -> dict[str, str]:
     return {
         "python": sys.executable,
-        "package_root": str(PACKAGE_ROOT),
+        "import_path": IMPORT_PATH,
         "home": str(options.home),
         "workspace": str(options.workspace),
         "model": options.model or "",
