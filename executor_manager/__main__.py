@@ -1,5 +1,6 @@
 """`python -m executor_manager`: the containers of this host, until SIGTERM."""
 
+import asyncio
 import sys
 
 from chassis.failpoints import arm_from
@@ -8,7 +9,7 @@ from chassis.redact import Redactor
 from chassis.server import PortTaken, serve
 from chassis.settings import SettingsError, load, secrets_of
 from chassis.telemetry import configure_tracing, stop_tracing
-from executor_manager.app import build_app
+from executor_manager.app import Manager, build_app
 from executor_manager.containers.errors import BackendError
 from executor_manager.services.state_directory import StateInUse, locked, manager_id
 from executor_manager.settings import Settings
@@ -36,8 +37,10 @@ def main() -> None:
 def _serve(settings: Settings) -> None:
     identity = manager_id(settings.state_dir)
     get_logger().info("starting", manager=identity, host=settings.host, port=settings.port)
+    manager = Manager(settings, identity)
+    asyncio.run(manager.host.backend.open())  # what it lacks is told before anything listens
     serve(
-        build_app(settings, identity),
+        build_app(manager),
         host=settings.host,
         port=settings.port,
         graceful_seconds=settings.graceful_seconds,

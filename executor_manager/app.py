@@ -1,8 +1,6 @@
-"""Wires the executor-manager: backend, relay, services, loops, and its own small HTTP API."""
+"""The executor-manager's life: registers, runs its loops, drains or leaves; its own small API."""
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,15 +9,12 @@ from uuid import UUID
 from litestar import Litestar
 
 from chassis.app import build_litestar
-from chassis.client import ServiceClient
 from chassis.errors import CallFailed, DependencyUnavailable
 from chassis.logs import get_logger
 from chassis.loop import Loop
-from contracts.workers import AgentOffer, Registered, RelayRoutes
-from executor_manager.containers.backend import ContainerBackend
+from contracts.workers import AgentOffer, Registered
+from executor_manager import wiring
 from executor_manager.containers.errors import BackendError
-from executor_manager.containers.places import Owner
-from executor_manager.containers.process import ProcessBackend, Program
 from executor_manager.loops import claim, commands
 from executor_manager.loops.claim import ClaimLoop
 from executor_manager.loops.commands import CommandLoop
@@ -27,26 +22,15 @@ from executor_manager.loops.heartbeat import HeartbeatLoop
 from executor_manager.loops.idle import IdleLoop
 from executor_manager.loops.status import StatusLoop
 from executor_manager.loops.supervision import SupervisionLoop
-from executor_manager.metrics import ManagerMetrics
 from executor_manager.routes.version import version
-from executor_manager.services.activation import Activation, Patience
 from executor_manager.services.agents import available_agents
-from executor_manager.services.control_plane import ControlPlane
-from executor_manager.services.delivery import Delivery
 from executor_manager.services.draining import Draining
-from executor_manager.services.duties import Duties
-from executor_manager.services.executors import Executors
 from executor_manager.services.registration import Registration
-from executor_manager.services.relay import Relay
-from executor_manager.services.relay_process import RelayProcess
-from executor_manager.services.retirement import Retirement
-from executor_manager.services.startup import Startup
 from executor_manager.services.state_directory import host_name
 from executor_manager.services.verdicts import Verdicts
-from executor_manager.services.workers import Within, Workers
+from executor_manager.services.workers import Within
 from executor_manager.settings import Settings
 
-EXECUTOR_PATH = "/usr/local/bin:/usr/bin:/bin"
 STARTING_DEADLINES = 4
 """A start may wait for others before it: for so many deadlines it counts as answering."""
 
@@ -56,74 +40,28 @@ _log = get_logger()
 class Manager:
     def __init__(self, settings: Settings, manager_id: UUID) -> None:
         self._settings = settings
-        self._program = _program(settings)
-        self.metrics = ManagerMetrics()
-        self.backend: ContainerBackend = ProcessBackend(settings.state_dir, self._program)
-        client = ServiceClient(
-            settings.control_plane_url, key=settings.service_key, target="control_plane"
-        )
-        self._client = client
-        self.control_plane = ControlPlane(client, manager_id)
-        self.workers = Workers(settings.max_workers)
-        self.executors = Executors()
-        self.duties = Duties()
-        self.relay = _relay(settings, self.workers, self.backend)
-        self._startup = Startup(
-            backend=self.backend,
-            relay=self.relay,
-            executors=self.executors,
-            metrics=self.metrics,
-            deadline=settings.activate_deadline_seconds,
-        )
-        self._activation = Activation(
-            workers=self.workers,
-            startup=self._startup,
-            control_plane=self.control_plane,
-            metrics=self.metrics,
-            patience=Patience(
-                restarts=settings.restarts,
-                backoff=settings.restart_backoff_seconds,
-                healthy_after=settings.healthy_after_seconds,
-            ),
-            slots=asyncio.Semaphore(settings.activations_at_once),
-        )
-        self._retirement = Retirement(
-            workers=self.workers,
-            backend=self.backend,
-            executors=self.executors,
-            relay=self.relay,
-            startup=self._startup,
-            control_plane=self.control_plane,
-            metrics=self.metrics,
-            stop_grace=settings.stop_grace_seconds,
-            supersede_deadline=settings.supersede_deadline_seconds,
-        )
-        self._delivery = Delivery(
-            workers=self.workers,
-            backend=self.backend,
-            executors=self.executors,
-            duties=self.duties,
-            retirement=self._retirement,
-        )
+        self.host = host = wiring.build_host(settings, manager_id)
+        self._activation = wiring.build_activation(settings, host)
+        self._retirement = wiring.build_retirement(settings, host)
+        self._delivery = wiring.build_delivery(host, self._retirement)
         self._registration = Registration(
             manager_id=manager_id,
             name=settings.name or host_name(),
             max_workers=settings.max_workers,
-            control_plane=self.control_plane,
-            workers=self.workers,
-            duties=self.duties,
+            control_plane=host.control_plane,
+            workers=host.workers,
+            duties=host.duties,
             activation=self._activation,
             probe=self._probe(),
         )
-        self._status = StatusLoop(workers=self.workers, executors=self.executors)
+        self._status = StatusLoop(workers=host.workers, executors=host.executors)
         self._loops: dict[str, Loop] = {}
         self._heartbeat: HeartbeatLoop | None = None
 
     @asynccontextmanager
     async def running(self, _app: Litestar) -> AsyncGenerator[None]:
         """Until the app ends; then a drain, where that is wanted."""
-        await self.backend.open()
-        self._loop("relay", self._settings.relay_interval_seconds, self.relay.supervise)
+        self._loop("relay", self._settings.relay_interval_seconds, self.host.relay.supervise)
         living = asyncio.create_task(self._live(), name="manager")
         try:
             yield
@@ -135,19 +73,20 @@ class Manager:
             await self._stop()
 
     async def check_control_plane(self) -> None:
-        if not self.control_plane.registered.is_set() or self.control_plane.stale.is_set():
+        control_plane = self.host.control_plane
+        if not control_plane.registered.is_set() or control_plane.stale.is_set():
             how = "see that it runs, and that BERTH_CONTROL_PLANE_URL and the service key are right"
             raise DependencyUnavailable("control_plane", how)
 
     async def check_relay(self) -> None:
         try:
-            await self.relay.ask()
+            await self.host.relay.ask()
         except CallFailed as error:
             raise DependencyUnavailable("relay", "it is being started: see relay.log") from error
 
     async def check_backend(self) -> None:
         try:
-            await self.backend.list()
+            await self.host.backend.list()
         except BackendError as error:
             raise DependencyUnavailable("container_backend", str(error)) from error
 
@@ -157,13 +96,41 @@ class Manager:
         await self._registration.keep()
 
     def _start_loops(self, registered: Registered) -> None:
+        settings, host = self._settings, self.host
+        host.startup.outage_grace = registered.outage_grace_seconds
+        self._heartbeat = self._heartbeat_loop(registered)
+        claims = ClaimLoop(
+            control_plane=host.control_plane,
+            registration=self._registration,
+            workers=host.workers,
+            wait=settings.claim_wait_seconds,
+        )
+        told = CommandLoop(
+            control_plane=host.control_plane,
+            delivery=self._delivery,
+            wait=settings.commands_wait_seconds,
+        )
+        idle = IdleLoop(
+            workers=host.workers,
+            duties=host.duties,
+            control_plane=host.control_plane,
+            idle_after=registered.idle_after_seconds,
+        )
+        watch = self._supervision_loop()
+        self._loop("status", settings.status_interval_seconds, self._status.run_once)
+        self._loop("heartbeat", registered.heartbeat_seconds, self._heartbeat.run_once)
+        self._loop("supervision", settings.supervision_interval_seconds, watch.run_once)
+        self._loop("commands", commands.INTERVAL, told.run_once)
+        self._loop("idle", settings.idle_interval_seconds, idle.run_once)
+        self._loop("claim", claim.INTERVAL, claims.run_once)
+
+    def _heartbeat_loop(self, registered: Registered) -> HeartbeatLoop:
         settings = self._settings
-        self._startup.outage_grace = registered.outage_grace_seconds
-        self._heartbeat = HeartbeatLoop(
-            control_plane=self.control_plane,
-            workers=self.workers,
+        return HeartbeatLoop(
+            control_plane=self.host.control_plane,
+            workers=self.host.workers,
             verdicts=Verdicts(
-                duties=self.duties,
+                duties=self.host.duties,
                 retirement=self._retirement,
                 remove_after=registered.remove_after_seconds,
                 unsaved_keep=settings.unsaved_keep_seconds,
@@ -173,44 +140,19 @@ class Manager:
                 starting=STARTING_DEADLINES * settings.activate_deadline_seconds,
             ),
         )
-        claims = ClaimLoop(
-            control_plane=self.control_plane,
-            registration=self._registration,
-            workers=self.workers,
-            wait=settings.claim_wait_seconds,
-        )
-        told = CommandLoop(
-            control_plane=self.control_plane,
-            delivery=self._delivery,
-            wait=settings.commands_wait_seconds,
-        )
-        idle = IdleLoop(
-            workers=self.workers,
-            duties=self.duties,
-            control_plane=self.control_plane,
-            idle_after=registered.idle_after_seconds,
-        )
-        self._loop("status", settings.status_interval_seconds, self._status.run_once)
-        self._loop("heartbeat", registered.heartbeat_seconds, self._heartbeat.run_once)
-        self._loop(
-            "supervision", settings.supervision_interval_seconds, self._supervision().run_once
-        )
-        self._loop("commands", commands.INTERVAL, told.run_once)
-        self._loop("idle", settings.idle_interval_seconds, idle.run_once)
-        self._loop("claim", claim.INTERVAL, claims.run_once)
 
-    def _supervision(self) -> SupervisionLoop:
+    def _supervision_loop(self) -> SupervisionLoop:
         return SupervisionLoop(
-            workers=self.workers,
-            backend=self.backend,
-            executors=self.executors,
-            duties=self.duties,
+            workers=self.host.workers,
+            backend=self.host.backend,
+            executors=self.host.executors,
+            duties=self.host.duties,
             activation=self._activation,
-            metrics=self.metrics,
+            metrics=self.host.metrics,
         )
 
     def _loop(self, name: str, interval: float, run_once: Callable[[], Awaitable[object]]) -> None:
-        loop = Loop(name, interval, run_once, self.metrics)
+        loop = Loop(name, interval, run_once, self.host.metrics)
         self._loops[name] = loop
         loop.start()
 
@@ -219,11 +161,11 @@ class Manager:
             return  # never registered: there is nobody to drain to
         self._heartbeat.draining = True
         await self._loops["claim"].stop()
-        _log.info("draining", workers=sum(1 for _ in self.workers))
+        _log.info("draining", workers=sum(1 for _ in self.host.workers))
         await Draining(
-            workers=self.workers,
-            backend=self.backend,
-            control_plane=self.control_plane,
+            workers=self.host.workers,
+            backend=self.host.backend,
+            control_plane=self.host.control_plane,
             hurry=self._loops["heartbeat"].wake,
             deadline=self._settings.drain_deadline_seconds,
             stop_grace=self._settings.stop_grace_seconds,
@@ -234,26 +176,26 @@ class Manager:
             await loop.stop()
         await self._status.stop()
         await self._delivery.stop()
-        await self.duties.stop()
+        await self.host.duties.stop()
         if self._settings.drain_on_stop:
-            await self.relay.stop()
-        await self.executors.close()
-        await self.relay.close()
-        await self._client.aclose()
-        await self.backend.close()
+            await self.host.relay.stop()
+        await self.host.executors.close()
+        await self.host.relay.close()
+        await self.host.client.aclose()
+        await self.host.backend.close()
 
     def _probe(self) -> Callable[[], Awaitable[list[AgentOffer]]]:
         return partial(
             available_agents,
-            self._program.argv[0],
-            self._program.environment,
+            self.host.program.argv[0],
+            self.host.program.environment,
             self._settings.executor_uid,
             self._settings.executor_gid,
         )
 
 
-def build_app(settings: Settings, manager_id: UUID) -> Litestar:
-    manager = Manager(settings, manager_id)
+def build_app(manager: Manager) -> Litestar:
+    """Of a manager whose backend is open."""
     return build_litestar(
         service="executor_manager",
         route_handlers=[version],
@@ -262,40 +204,6 @@ def build_app(settings: Settings, manager_id: UUID) -> Litestar:
             "relay": manager.check_relay,
             "container_backend": manager.check_backend,
         },
-        metrics=manager.metrics,
+        metrics=manager.host.metrics,
         lifespan=[manager.running],
     )
-
-
-def _program(settings: Settings) -> Program:
-    """An executor's environment is made here, from nothing: what is ours does not leak into it."""
-    own: dict[str, str] = {}
-    if settings.executor_python is None:
-        own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    return Program(
-        argv=(str(settings.executor_python or sys.executable), "-m", "executor"),
-        environment={
-            "PATH": EXECUTOR_PATH,
-            "LANG": "C.UTF-8",
-            **own,
-            "BERTH_LOG_LEVEL": settings.log_level,
-            "BERTH_TRACE_EXPORTER": settings.trace_exporter,
-            "BERTH_FAILPOINTS": settings.executor_failpoints,
-            **settings.executor_env_json,
-        },
-        owner=Owner(settings.executor_uid, settings.executor_gid),
-        log_bytes=settings.executor_log_bytes,
-    )
-
-
-def _relay(settings: Settings, workers: Workers, backend: ContainerBackend) -> Relay:
-    process = RelayProcess(
-        settings.state_dir / "relay",
-        wait_seconds=settings.relay_wait_seconds,
-        log_level=settings.log_level,
-    )
-    routes = RelayRoutes(
-        control_plane_url=settings.control_plane_url,
-        object_store_url=settings.object_store_url,
-    )
-    return Relay(process, routes, workers, backend)

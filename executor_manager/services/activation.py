@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
-from executor_manager.containers.backend import Container, ContainerState
+from executor_manager.containers.backend import ContainerState
 from executor_manager.containers.errors import BackendError
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import spools
 from executor_manager.services.control_plane import ControlPlane
-from executor_manager.services.startup import Startup, StartupFailed
+from executor_manager.services.startup import EXITED, Startup, StartupFailed
 from executor_manager.services.workers import Stage, Worker, Workers
 
 FAILED_GRACE = 2.0
@@ -78,22 +78,22 @@ class Activation:
         if worker.stage is Stage.LIVE and lived > self.patience.healthy_after:
             worker.restarts = 0
         self.workers.stage(worker, Stage.RESTARTING)
-        container = await self.startup.backend.get(worker.name)
-        reason = await self._obstacle(worker, container)
-        if reason:
-            await self.fail(worker, reason, f"after {worker.restarts} restarts")
-            return
-        pause = self.patience.backoff * 2**worker.restarts
-        worker.restarts += 1
-        self.metrics.restarts.inc()
-        _log.warning("worker_restarting", times=worker.restarts, pause=pause)
-        await asyncio.sleep(pause)
-        try:
-            await self.startup.run(worker, until_ready=False)
-        except StartupFailed as failure:
-            await self.fail(worker, failure.reason, failure.detail)
-            return
-        self.workers.stage(worker, Stage.LIVE)
+        while not (reason := await self._obstacle(worker)):
+            pause = self.patience.backoff * 2**worker.restarts
+            worker.restarts += 1
+            self.metrics.restarts.inc()
+            _log.warning("worker_restarting", times=worker.restarts, pause=pause)
+            await asyncio.sleep(pause)
+            try:
+                await self.startup.run(worker, until_ready=False)
+            except StartupFailed as failure:
+                if failure.reason != EXITED:
+                    await self.fail(worker, failure.reason, failure.detail)
+                    return
+            else:
+                self.workers.stage(worker, Stage.LIVE)
+                return
+        await self.fail(worker, reason, f"after {worker.restarts} restarts")
 
     async def fail(self, worker: Worker, reason: str, detail: str) -> None:
         """Its processes end, its directories stay until a verdict says otherwise."""
@@ -106,7 +106,9 @@ class Activation:
         self.workers.stage(worker, Stage.FAILED)
         await self.control_plane.report(worker, "failed", reason, detail[:1000])
 
-    async def _obstacle(self, worker: Worker, container: Container | None) -> str:
+    async def _obstacle(self, worker: Worker) -> str:
+        """Why it cannot be started in the same epoch; empty if it can."""
+        container = await self.startup.backend.get(worker.name)
         if container is None:
             return "container_missing"
         if not container.tree_gone:

@@ -23,6 +23,7 @@ from executor_manager.services.executors import Executors, NotItsExecutor
 from executor_manager.services.relay import Relay
 from executor_manager.services.workers import Worker
 
+EXITED = "executor_exited"
 ASK_FIRST = 0.02
 ASK_LONGEST = 0.25
 
@@ -116,7 +117,7 @@ class Startup:
         container = await self.backend.get(worker.name)
         if container is None or container.state is not ContainerState.EXITED:
             return
-        reason = "out_of_memory" if container.out_of_memory else "executor_exited"
+        reason = "out_of_memory" if container.out_of_memory else EXITED
         printed = (await self.backend.logs(worker.name, 1000)).decode(errors="replace")
         raise StartupFailed(reason, f"exit code {container.exit_code}: {printed[-500:]}")
 

@@ -1,12 +1,17 @@
 """What the manager's tests share: short directories, a relay as a real process, an upstream."""
 
+import asyncio
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
+from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.containers.procfs import send, strays
+from tests.executor_manager.managers import Desk, Manager, Start
 from tests.executor_manager.relays import Relay, Upstream
 
 
@@ -29,3 +34,41 @@ async def upstream() -> AsyncGenerator[Upstream]:
 async def relay(short_dir: Path) -> AsyncGenerator[Relay]:
     async with Relay(short_dir / "relay") as relay:
         yield relay
+
+
+@pytest.fixture
+async def desk() -> AsyncGenerator[Desk]:
+    async with Desk() as desk:
+        yield desk
+
+
+@pytest.fixture
+async def backend(short_dir: Path) -> AsyncGenerator[ProcessBackend]:
+    """Looks at the same containers as the manager, and ends what a test left."""
+    backend = ProcessBackend(short_dir / "s", Program(argv=("/bin/false",)))
+    yield backend
+    if (short_dir / "s" / "workers").exists():
+        for container in (await backend.list()).containers:
+            await backend.stop(container.name, 0)
+    # by its environment: one that is just starting has no pid file yet
+    mark = frozenset({f"BERTH_RELAY_DIR={short_dir / 's' / 'relay'}".encode()})
+    while left := strays(mark):
+        for seen in left:
+            send(seen.process, signal.SIGKILL)
+        await asyncio.sleep(0.01)
+    await backend.close()
+
+
+@pytest.fixture
+async def start(short_dir: Path, desk: Desk, backend: ProcessBackend) -> AsyncGenerator[Start]:
+    managers: list[Manager] = []
+
+    async def start(**settings: object) -> Manager:
+        manager = Manager(short_dir / "s", desk, **settings)
+        await manager.start()
+        managers.append(manager)
+        return manager
+
+    yield start
+    for manager in managers:
+        await manager.kill()

@@ -35,6 +35,9 @@ from contracts.workers import (
     WorkerReportedState,
     WorkerVerdict,
 )
+from executor_manager.containers import keeping
+from executor_manager.containers.backend import Container, Identity
+from executor_manager.containers.process import ProcessBackend
 
 STANDIN = Path(__file__).parent / "standin"
 KEY = "bsk_manager_canary"
@@ -282,3 +285,40 @@ class Manager:
     @property
     def log(self) -> str:
         return self.log_path.read_text() if self.log_path.exists() else ""
+
+
+def name_of(worker: WorkerGrant) -> str:
+    return Identity(
+        worker_id=worker.worker_id,
+        session_id=worker.session_id,
+        project_id=worker.project_id,
+        epoch=worker.epoch,
+    ).name
+
+
+async def container_of(backend: ProcessBackend, worker: WorkerGrant) -> Container:
+    found = await backend.get(name_of(worker))
+    assert found is not None
+    return found
+
+
+def starts(container: Container) -> int:
+    return len((container.directories.workspace / "starts").read_text().splitlines())
+
+
+def executor_pid(container: Container) -> int:
+    seen = keeping.executor_seen(container.directories.home.parent)
+    assert seen is not None
+    return seen.process.pid
+
+
+def environment(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def until_answered(desk: Desk, worker: WorkerGrant) -> None:
+    await until(lambda: (seen := desk.reported(worker)) and seen.answered, "answered")
+
+
+Start = Callable[..., Awaitable[Manager]]
+"""Starts a manager; settings by keyword."""

@@ -1,0 +1,146 @@
+"""Makes the manager's parts from its settings; nothing runs yet."""
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis.client import ServiceClient
+from contracts.workers import RelayRoutes
+from executor_manager.containers.backend import ContainerBackend
+from executor_manager.containers.places import Owner
+from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.metrics import ManagerMetrics
+from executor_manager.services.activation import Activation, Patience
+from executor_manager.services.control_plane import ControlPlane
+from executor_manager.services.delivery import Delivery
+from executor_manager.services.duties import Duties
+from executor_manager.services.executors import Executors
+from executor_manager.services.relay import Relay
+from executor_manager.services.relay_process import RelayProcess
+from executor_manager.services.retirement import Retirement
+from executor_manager.services.startup import Startup
+from executor_manager.services.workers import Workers
+from executor_manager.settings import Settings
+
+EXECUTOR_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What the services stand on."""
+
+    program: Program
+    metrics: ManagerMetrics
+    backend: ContainerBackend
+    client: ServiceClient
+    control_plane: ControlPlane
+    workers: Workers
+    executors: Executors
+    duties: Duties
+    relay: Relay
+    startup: Startup
+
+
+def build_host(settings: Settings, manager_id: UUID) -> Host:
+    program = build_program(settings)
+    metrics = ManagerMetrics()
+    backend = ProcessBackend(settings.state_dir, program)
+    client = ServiceClient(
+        settings.control_plane_url, key=settings.service_key, target="control_plane"
+    )
+    workers = Workers(settings.max_workers)
+    executors = Executors()
+    relay = _relay(settings, workers, backend)
+    return Host(
+        program=program,
+        metrics=metrics,
+        backend=backend,
+        client=client,
+        control_plane=ControlPlane(client, manager_id),
+        workers=workers,
+        executors=executors,
+        duties=Duties(),
+        relay=relay,
+        startup=Startup(
+            backend=backend,
+            relay=relay,
+            executors=executors,
+            metrics=metrics,
+            deadline=settings.activate_deadline_seconds,
+        ),
+    )
+
+
+def build_program(settings: Settings) -> Program:
+    """An executor's environment is made here, from nothing: what is ours does not leak into it."""
+    own: dict[str, str] = {}
+    if settings.executor_python is None:
+        own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    return Program(
+        argv=(str(settings.executor_python or sys.executable), "-m", "executor"),
+        environment={
+            "PATH": EXECUTOR_PATH,
+            "LANG": "C.UTF-8",
+            **own,
+            "BERTH_LOG_LEVEL": settings.log_level,
+            "BERTH_TRACE_EXPORTER": settings.trace_exporter,
+            "BERTH_FAILPOINTS": settings.executor_failpoints,
+            **settings.executor_env_json,
+        },
+        owner=Owner(settings.executor_uid, settings.executor_gid),
+        log_bytes=settings.executor_log_bytes,
+    )
+
+
+def build_activation(settings: Settings, host: Host) -> Activation:
+    return Activation(
+        workers=host.workers,
+        startup=host.startup,
+        control_plane=host.control_plane,
+        metrics=host.metrics,
+        patience=Patience(
+            restarts=settings.restarts,
+            backoff=settings.restart_backoff_seconds,
+            healthy_after=settings.healthy_after_seconds,
+        ),
+        slots=asyncio.Semaphore(settings.activations_at_once),
+    )
+
+
+def build_retirement(settings: Settings, host: Host) -> Retirement:
+    return Retirement(
+        workers=host.workers,
+        backend=host.backend,
+        executors=host.executors,
+        relay=host.relay,
+        startup=host.startup,
+        control_plane=host.control_plane,
+        metrics=host.metrics,
+        stop_grace=settings.stop_grace_seconds,
+        supersede_deadline=settings.supersede_deadline_seconds,
+    )
+
+
+def build_delivery(host: Host, retirement: Retirement) -> Delivery:
+    return Delivery(
+        workers=host.workers,
+        backend=host.backend,
+        executors=host.executors,
+        duties=host.duties,
+        retirement=retirement,
+    )
+
+
+def _relay(settings: Settings, workers: Workers, backend: ContainerBackend) -> Relay:
+    process = RelayProcess(
+        settings.state_dir / "relay",
+        wait_seconds=settings.relay_wait_seconds,
+        log_level=settings.log_level,
+    )
+    routes = RelayRoutes(
+        control_plane_url=settings.control_plane_url,
+        object_store_url=settings.object_store_url,
+    )
+    return Relay(process, routes, workers, backend)

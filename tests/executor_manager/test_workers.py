@@ -1,0 +1,199 @@
+"""What becomes of workers: dead, hung, superseded, idle; with real processes."""
+
+import asyncio
+import os
+import signal
+
+from chassis.ids import new_id
+from contracts.workers import WorkerState
+from executor_manager.containers.backend import ContainerState
+from executor_manager.containers.process import ProcessBackend
+from tests.executor_manager.managers import (
+    Desk,
+    Start,
+    container_of,
+    executor_pid,
+    starts,
+    until,
+    until_answered,
+)
+
+
+async def test_a_dead_executor__is_started_again_in_the_same_epoch(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    os.kill(executor_pid(container), signal.SIGKILL)
+    await until(lambda: starts(container) == 2, "second start")
+    await until_answered(desk, worker)
+    assert desk.changed(worker, "failed") is None
+
+
+async def test_a_dead_executor_whose_spool_is_of_another_boot__fails(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    mark = container.directories.spool / "spool.json"
+    text = mark.read_text()
+    mark.write_text(text.replace('"boot_id": "', '"boot_id": "0'))
+    os.kill(executor_pid(container), signal.SIGKILL)
+    change = await until(lambda: desk.changed(worker, "failed"), "failed")
+    assert change.reason == "spool_lost"
+    # it could not save aside: it is kept
+    await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")
+    assert container.directories.workspace.exists()
+
+
+async def test_an_executor_that_dies_again_and_again__fails(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start(restarts=2)
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    for times in (1, 2, 3):
+        await until(lambda times=times: starts(container) == times, "started")
+        await until_answered(desk, worker)
+        os.kill(executor_pid(container), signal.SIGKILL)
+    change = await until(lambda: desk.changed(worker, "failed"), "failed")
+    assert change.reason == "restarted_too_often"
+
+
+async def test_a_hung_executor__does_not_answer_and_holds_up_nobody(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    hung, well = desk.offer(), desk.offer()
+    await desk.ready(hung)
+    await desk.ready(well)
+    pid = executor_pid(await container_of(backend, hung))
+    os.kill(pid, signal.SIGSTOP)
+    desk.command(hung, "stop")
+    await until(lambda: (s := desk.reported(hung)) and not s.answered, "silent")
+    run = {"run_id": str(new_id()), "attempt": 1, "agent": "scripted", "prompt": "hi"}
+    command = desk.command(well, "start", run=run)
+    await until(lambda: command in desk.done, "delivered to the other", 2)
+    seen = desk.reported(well)
+    assert seen is not None
+    assert seen.answered
+    os.kill(pid, signal.SIGCONT)
+    await until_answered(desk, hung)
+
+
+async def test_an_executor_that_never_becomes_ready__fails_with_the_step_and_is_ended(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    first = await start(failpoints="startup.created=kill9")
+    worker = desk.offer()
+    assert first.process is not None
+    await asyncio.wait_for(first.process.wait(), 20)
+    container = await container_of(backend, worker)
+    (container.directories.workspace / "never_ready").touch()
+    desk.verdicts[worker.worker_id] = "current"
+    await start(activate_deadline_seconds=1)
+    change = await until(lambda: desk.changed(worker, "failed"), "failed")
+    assert change.reason == "ready_timeout"
+    found = await container_of(backend, worker)
+    assert found.state is ContainerState.EXITED
+
+
+async def test_superseded__saves_aside_then_is_removed(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    desk.verdicts[worker.worker_id] = "superseded"
+    await until(lambda: desk.changed(worker, "removed"), "removed")
+    assert not container.directories.workspace.exists()
+    await until(lambda: desk.reported(worker) is None, "not listed any more")
+
+
+async def test_superseded_while_it_hangs__is_started_again_to_save(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start(supersede_deadline_seconds=1)
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    os.kill(executor_pid(container), signal.SIGSTOP)
+    marker = container.directories.workspace / "superseded"
+    desk.verdicts[worker.worker_id] = "superseded"
+    await until(lambda: starts(container) == 2, "second start")
+    assert not marker.exists()
+    await until(lambda: desk.changed(worker, "removed"), "removed")
+
+
+async def test_superseded_and_unable_to_save__is_kept_until_removed_by_force(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start(supersede_deadline_seconds=0.5)
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    (container.directories.home / "phase").write_text("failed")
+    desk.verdicts[worker.worker_id] = "superseded"
+    await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")
+    assert container.directories.workspace.exists()
+    assert desk.changed(worker, "removed") is None
+    desk.command(worker, "remove", forced=True)
+    await until(lambda: desk.changed(worker, "removed"), "removed")
+    assert not container.directories.workspace.exists()
+
+
+async def test_idle__is_stopped_when_released_and_removed_later(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    desk.idle_after, desk.remove_after = 0.3, 1.0
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    await until(lambda: desk.changed(worker, "stopped"), "stopped")
+    assert desk.stops[0][1].drain is False
+    assert (await container_of(backend, worker)).state is ContainerState.EXITED
+    assert container.directories.workspace.exists()
+    assert starts(container) == 1
+    await until(lambda: desk.changed(worker, "removed"), "removed")
+    assert not container.directories.workspace.exists()
+
+
+async def test_idle_but_not_granted__goes_on(start: Start, desk: Desk) -> None:
+    desk.idle_after, desk.grant_stops = 0.2, False
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    await until(lambda: len(desk.stops) >= 3, "asked again")
+    assert desk.changed(worker, "stopped") is None
+
+
+async def test_unknown__is_listed_and_left_alone(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    first = await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    pid = executor_pid(await container_of(backend, worker))
+    await first.kill()
+    desk.live.clear()
+    desk.beats.clear()
+    second = await start()
+    await until(lambda: len(desk.beats) > 3 and desk.reported(worker), "listed")
+    await until(lambda: "worker_unknown" in second.log, "told")
+    assert executor_pid(await container_of(backend, worker)) == pid
+
+
+async def test_remove_of_a_worker_that_is_nowhere__is_done(start: Start, desk: Desk) -> None:
+    await start()
+    worker = desk.offer()
+    desk.queue.clear()
+    command = desk.command(worker, "remove", forced=True)
+    await until(lambda: command in desk.done, "done")
+    assert desk.changed(worker, "removed")
