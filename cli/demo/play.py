@@ -18,9 +18,16 @@ from cli.printer import Printer
 from cli.stream import RunStream
 from contracts.events import HumanLoopRequested, RunStarted, TodoUpdate, WorkspaceRestored
 from contracts.human_loop import Replied, Reply
+from contracts.log import LogPage
+from contracts.projects import AuditPage
 from contracts.runs import CreateRun, Run, SendMessage
 from contracts.sessions import Session
-from contracts.workers import SessionWorker, SessionWorkerPage
+from contracts.workers import (
+    RemovalRequested,
+    RemoveSessionWorker,
+    SessionWorker,
+    SessionWorkerPage,
+)
 
 TURN_SECONDS = 120.0
 GONE_SECONDS = 60.0
@@ -36,10 +43,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     first_event_ms: int
     resumed: str
     snapshot: str
-
-
-class ForceRemoval(msgspec.Struct, frozen=True, kw_only=True):
-    force: bool = True
 
 
 class Play:
@@ -59,7 +62,9 @@ class Play:
         digest = await asyncio.to_thread(self._inspect_first, first, former)
         await self._committed(first, session_id)
         await self._remove(first, session_id, former)
+        await self._audited(first)
         second = await self._second_turn(session_id)
+        await self._restored(first, session_id)
         await asyncio.to_thread(self._inspect_second, first, second, digest)
         run = await self._client.get(f"/api/v1/runs/{second.seen[-1].entry.run_id}", Run)
         check(run.state == "succeeded", f"the API says that the second run is {run.state}")
@@ -126,7 +131,8 @@ class Play:
         processes = place.processes()
         check(bool(processes), "the worker has no process")
         path = f"/api/v1/session-workers/{session_id}/remove"
-        await self._client.post(path, msgspec.Raw, ForceRemoval())
+        asked = await self._client.post(path, RemovalRequested, RemoveSessionWorker(force=True))
+        check(asked.worker_id == turn.worker_id, "another worker is being removed")
 
         async def gone() -> bool:
             listed = {worker.id for worker in await self._workers(session_id)}
@@ -135,6 +141,16 @@ class Play:
 
         await eventually(gone, "the removed worker is still there")
         self._output.line(f"worker {turn.worker_id} is gone: no process, no directory", "dim")
+
+    async def _audited(self, turn: Turn) -> None:
+        page = await self._client.get("/api/v1/audit", AuditPage)
+        forced = [
+            entry
+            for entry in page.items
+            if entry.action == "session_worker.remove" and entry.detail.get("forced") is True
+        ]
+        targets = [entry.target for entry in forced]
+        check(targets == [str(turn.worker_id)], "the removal does not stand in the audit")
 
     async def _workers(self, session_id: UUID) -> list[SessionWorker]:
         page = await self._client.get(
@@ -157,6 +173,15 @@ class Play:
         except TimeoutError as error:
             raise DemoFailed(f"no end of the run within {TURN_SECONDS:g} s") from error
 
+    async def _restored(self, first: Turn, session_id: UUID) -> None:
+        """What a worker does without a run stands in the session's log, not in the run's."""
+        page = await self._client.get(
+            f"/api/v1/sessions/{session_id}/events", LogPage, kind="workspace.restored", limit=200
+        )
+        found = [one.event for one in page.items if isinstance(one.event, WorkspaceRestored)]
+        restored = [event.snapshot_id for event in found if event.snapshot_id is not None]
+        check(restored == [first.snapshot_id], f"what was restored is {restored}")
+
     def _inspect_second(self, first: Turn, second: Turn, digest: str) -> None:
         wanted = self._scenario
         state = second.last_state
@@ -165,8 +190,6 @@ class Play:
         check(resumed.resume == "native", f"resumed as {resumed.resume} {resumed.resume_reason}")
         check(second.worker_id != first.worker_id, "it is the same worker")
         check(second.epoch > first.epoch, "its epoch is not higher")
-        restored = second.last(WorkspaceRestored)
-        check(restored.snapshot_id == first.snapshot_id, "another snapshot was restored")
         check(wanted.nonce not in wanted.second, "the second message holds the answer")
         check(wanted.nonce in second.text, "the agent does not know what it was told")
         place = self._place(second.worker_id)

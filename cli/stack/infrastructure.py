@@ -18,6 +18,7 @@ class PostgresPart:
 
     def __init__(self, state: StateDirectory, ports: Ports, *, quick: bool) -> None:
         secrets = state.secrets
+        self._port = 0
         self._url_file = state.home / "run" / "database-url"
         self._server = EmbeddedPostgres(
             PostgresConfig(
@@ -43,10 +44,11 @@ class PostgresPart:
 
     @property
     def address(self) -> str:
-        return self._url_file.read_text()
+        return f"127.0.0.1:{self._port}"
 
     async def start(self) -> Started:
         started = await self._server.start()
+        self._port = started.port
         url = self._server.url()
         if not self._url_file.exists() or read_secret(self._url_file) != url:
             self._url_file.unlink(missing_ok=True)
@@ -54,6 +56,7 @@ class PostgresPart:
         return started
 
     async def stop(self, *, deadline: float) -> bool:
+        self._url_file.unlink(missing_ok=True)
         return await self._server.stop(deadline=deadline)
 
 
