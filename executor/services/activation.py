@@ -12,12 +12,14 @@ from typing import Literal
 
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
+from chassis.telemetry import span
 from contracts.events import WorkerStep, WorkspaceRestored
 from contracts.reasons import Reason
 from contracts.snapshots import RestorePlan, RestorePoint, SnapshotKind
 from contracts.spool import RunInterrupted
 from contracts.workers import ExecutorPhase
 from executor.notes import Restored
+from executor.services.leftovers import end_leftovers
 from executor.threads import in_thread
 from executor.worker import Worker
 from executor.workspace.errors import RestoreFailed, WorkspaceError
@@ -39,6 +41,7 @@ class ActivationFailed(Exception):
 class Activation:
     def __init__(self, worker: Worker) -> None:
         self._workspace = worker.settings.workspace_dir
+        self._home = worker.settings.home_dir
         self._worker_id = worker.settings.worker_id
         self._spool = worker.spool
         self._notes = worker.notes
@@ -62,6 +65,7 @@ class Activation:
     async def _take_over(self) -> None:
         """A restart in the same epoch: nothing is restored, what is in the workspace stays."""
         _log.info("restarted_in_place", spooled=self._spool.pending)
+        await in_thread(end_leftovers, self._home)
         # before `interrupted` nothing may be missing of what the attempt has done
         await self._spool.drained()
         await self._saves.plan()
@@ -123,9 +127,10 @@ class Activation:
         started = time.monotonic()
         await in_thread(wipe, self._workspace)
         try:
-            manifest, stored = await restore(
-                self._workspace, point, self._saves.transfer, limits=self._saves.limits
-            )
+            with span("restore", snapshot=str(point.snapshot_id)):
+                manifest, stored = await restore(
+                    self._workspace, point, self._saves.transfer, limits=self._saves.limits
+                )
         except (RestoreFailed, OSError) as error:
             return str(error)
         await self._link()

@@ -19,6 +19,7 @@ from executor.services.runs.runs import Runs
 from executor.services.stopping import Stopping
 from executor.services.superseding import Superseding
 from executor.worker import Worker
+from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
 
 OVER = frozenset({"already_finished", "stale_attempt"})
@@ -91,7 +92,7 @@ class Executor:
         except Superseded as error:
             self.supersede(str(error))
             return
-        except ActivationFailed as failure:
+        except (ActivationFailed, WorkspaceError) as failure:
             self._worker.status.enter(ExecutorPhase.FAILED, failure.reason)
         except Exception:  # noqa: BLE001  # the top of the start: it must be told
             _log.exception("activation_failed")

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from chassis.failpoints import failpoint
 from chassis.ids import new_id
+from chassis.telemetry import span
 from contracts.snapshots import SnapshotDraft, SnapshotKind
 from executor.threads import in_thread
 from executor.workspace.manifest import Manifest, encode
@@ -52,6 +53,19 @@ async def save(
     limits: Limits,
 ) -> Saved:
     """Raises `SaveFailed`, `Superseded`, `OSError`."""
+    with span("save", kind=kind.value):
+        return await _save(root, transfer, kind=kind, parent=parent, base=base, limits=limits)
+
+
+async def _save(
+    root: Path,
+    transfer: Transfer,
+    *,
+    kind: SnapshotKind,
+    parent: UUID | None,
+    base: Manifest | None,
+    limits: Limits,
+) -> Saved:
     await failpoint("save.before_scan")
     packer = Packer(root, base, max_items=limits.max_items, max_bytes=limits.max_bytes)
     try:

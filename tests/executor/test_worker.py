@@ -25,6 +25,7 @@ from contracts.spool import (
     WorkerStoppedReported,
 )
 from contracts.workers import ExecutorPhase
+from executor.services.leftovers import _agents_of
 from tests.executor.outside import Outside
 from tests.executor.running import process, run_spec, running
 from tests.executor.trees import canonical
@@ -361,6 +362,8 @@ async def test_kill9__of_the_executor_mid_run_loses_no_spooled_event(
     outside.down = False
     async with process(place, outside) as executor:
         await executor.entry(RunInterrupted)
+        # no process of the former agent is left to write beside the next attempt
+        assert not _agents_of(place / "home")
     interrupted = outside.of(RunInterrupted)[0]
     assert interrupted.run_id == spec.run_id
     assert interrupted.seq > at + spooled
