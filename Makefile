@@ -19,11 +19,35 @@ help: ## list the targets
 
 setup: $(VENV)/.ready ## make .venv with everything that tests and checks need
 
-$(VENV)/.ready: requirements-bootstrap.lock requirements-dev.lock
+UV := $(BIN)/python deploy/run_uv.py
+
+# Each stamp says what the environment holds. One that has the larger set is never made smaller.
+$(VENV)/.uv: requirements-bootstrap.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@
+
+INSTALL = $(UV) pip sync -q --require-hashes requirements-bootstrap.lock $(1) \
+  && $(UV) pip install -q --no-deps --no-build-isolation -e .
+
+$(VENV)/.runtime: $(VENV)/.uv requirements.lock
+	$(call INSTALL,requirements.lock)
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.uv requirements-dev.lock
+	$(call INSTALL,requirements-dev.lock)
+	@touch $@
+
+RUNTIME := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.runtime)
+
+# --- running it ----------------------------------------------------------------------------------
+
+demo: $(RUNTIME) ## show one session's life on a stack of its own; AGENT=claude-code for the real one
+	@$(BIN)/berth demo --agent $(AGENT)
+
+up: $(RUNTIME) ## start Berth on this machine until Ctrl-C
+	@$(BIN)/berth up
 
 # --- proof ---------------------------------------------------------------------------------------
 

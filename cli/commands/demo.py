@@ -5,7 +5,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -20,9 +20,12 @@ from cli.settings import search_path
 from cli.stack.options import StackOptions
 from cli.stack.stack import running_stack
 
+SCENARIOS = {"scripted": scripted}
+
 
 async def demo(
     *,
+    agent: Annotated[Literal["scripted"], Parameter(help="Which agent to show.")] = "scripted",
     home: Annotated[
         Path | None, Parameter(help="The stack's state; kept. Else a directory that is removed.")
     ] = None,
@@ -36,7 +39,7 @@ async def demo(
     options = StackOptions(home=place, agent_path=search_path(), quick=home is None)
     _cancel_on_sigterm()
     try:
-        summary = await _show(options, scripted(), output)
+        summary = await _show(options, SCENARIOS[agent](), output)
     except BaseException:
         output.note(f"What was left is in {place}: see {place}/logs.", style="")
         raise
@@ -47,15 +50,17 @@ async def demo(
 
 
 async def _show(options: StackOptions, scenario: Scenario, output: Output) -> Summary:
-    async with running_stack(options, StepReporter(output)) as ready:
-        async with ApiClient(Place(url=ready.url, key=ready.key)) as client:
-            play = Play(client, home=options.home, scenario=scenario, output=output)
-            summary = await play.play()
-        output.line("\n4. Everything is stopped", "bold")
+    async with (
+        running_stack(options, StepReporter(output)) as ready,
+        ApiClient(Place(url=ready.url, key=ready.key)) as client,
+    ):
+        play = Play(client, home=options.home, scenario=scenario, output=output)
+        summary = await play.play()
     left = processes_below(options.home)
     if left:
         pids = ", ".join(str(process.pid) for process in left)
         raise DemoFailed(f"processes are left after the stop: {pids}")
+    output.line("\n4. Everything is stopped: no process is left", "bold")
     return summary
 
 
