@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
 from litestar.config.cors import CORSConfig
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
@@ -22,6 +22,8 @@ from chassis.server import PortTaken, bind, serve, serve_async
 __all__ = ["VERSION", "PortTaken", "bind", "build_litestar", "serve", "serve_async"]
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
+
+ErrorHandler = Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
 
 VERSION = "0.1.0"
 """Equal to pyproject.toml's, which an image without installed metadata has not got."""
@@ -51,6 +53,7 @@ def build_litestar(
     on_shutdown: Sequence[LifespanHook] = (),
     dependencies: Mapping[str, Provide] | None = None,
     guards: Sequence[Guard] = (),
+    error_handlers: Mapping[type[Exception], ErrorHandler] | None = None,
     middleware: Sequence[Middleware] = (),
     state: State | None = None,
     openapi_config: OpenAPIConfig | None = None,
@@ -62,7 +65,7 @@ def build_litestar(
     metrics = metrics or Metrics()
     health = health_routes(service=service, version=version, checks=checks or {}, metrics=metrics)
     cors = CORSConfig(allow_origins=list(cors_origins), expose_headers=EXPOSED_HEADERS)
-    handlers: Any = {Exception: handle_exception}
+    handlers: Any = {Exception: handle_exception, **(error_handlers or {})}
     app = Litestar(
         route_handlers=[*health, *route_handlers],
         lifespan=list(lifespan),

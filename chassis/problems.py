@@ -90,6 +90,13 @@ def known_error(error: Exception, *, content_type: str = "") -> BerthError:
             return _of_call(error)
         case ValidationException():
             return _of_validation(error)
+        case UnicodeDecodeError() | RecursionError():  # msgspec's, of a body
+            return BerthError(
+                Code.VALIDATION,
+                "the body is not readable",
+                field="body",
+                expected="JSON in UTF-8, not nested too deeply",
+            )
         case HTTPException() if error.status_code in _BY_STATUS:
             return _of_litestar(error, content_type)
         case _:

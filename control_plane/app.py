@@ -22,6 +22,7 @@ from control_plane.routes.answers import provide_answers
 from control_plane.routes.apps import APP_ROUTES
 from control_plane.routes.audit import AUDIT_ROUTES
 from control_plane.routes.callbacks import CALLBACK_ROUTES
+from control_plane.routes.errors import DATABASE_ERRORS
 from control_plane.routes.events import EVENT_ROUTES
 from control_plane.routes.human_loop import HUMAN_LOOP_ROUTES
 from control_plane.routes.keys import KEY_ROUTES
@@ -85,6 +86,7 @@ class ControlPlane:
             lifespan=[self._running],
             dependencies=_dependencies(),
             guards=[guard],
+            error_handlers=DATABASE_ERRORS,
             body_limit=settings.max_body_bytes,
             cors_origins=settings.cors_origins,
             debug=settings.debug,

@@ -22,7 +22,9 @@ HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 LogCursor = Annotated[
     str | None,
     msgspec.Meta(max_length=200),
-    QueryParameter(name="cursor", description="The `id` of the last event that was seen."),
+    QueryParameter(
+        name="cursor", max_length=200, description="The `id` of the last event that was seen."
+    ),
 ]
 LastEventId = Annotated[
     str | None,
@@ -31,7 +33,11 @@ LastEventId = Annotated[
 ReplayLast = Annotated[
     int | None,
     msgspec.Meta(ge=1, le=1000),
-    QueryParameter(description="Begins so many events back; passed over where a cursor is given."),
+    QueryParameter(
+        ge=1,
+        le=1000,
+        description="Begins so many events back; passed over where a cursor is given.",
+    ),
 ]
 
 

@@ -16,11 +16,13 @@ from control_plane.services.idempotency import Ask, ask
 LONGEST_WAIT = 60.0
 """Seconds that `Prefer: wait` is followed for."""
 
-Limit = Annotated[int, msgspec.Meta(ge=1, le=200), QueryParameter()]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200), QueryParameter(ge=1, le=200)]
+"""Litestar enforces its own bounds only; msgspec's are what the description shows."""
+
 Cursor = Annotated[
     str | None,
     msgspec.Meta(max_length=200),
-    QueryParameter(description="`next_cursor` of the page before"),
+    QueryParameter(max_length=200, description="`next_cursor` of the page before"),
 ]
 IdempotencyKey = Annotated[
     str | None,
