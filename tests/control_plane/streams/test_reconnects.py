@@ -58,7 +58,7 @@ class Client:
 
 
 def chance_of(seed: str) -> random.Random:
-    return random.Random(seed)  # noqa: S311 # no secret: the seed makes a failure come again
+    return random.Random(seed)  # no secret: the seed makes a failure come again
 
 
 @asynccontextmanager
