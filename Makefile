@@ -28,7 +28,8 @@ $(VENV)/.uv: requirements-bootstrap.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-INSTALL = $(UV) pip sync -q --require-hashes requirements-bootstrap.lock $(1) \
+# Compiled now, once: executors may not write bytecode, and would compile all at each start.
+INSTALL = $(UV) pip sync -q --compile-bytecode --require-hashes requirements-bootstrap.lock $(1) \
   && $(UV) pip install -q --no-deps --no-build-isolation -e .
 
 $(VENV)/.runtime: $(VENV)/.uv requirements.lock
