@@ -1,0 +1,157 @@
+"""Health, readiness, version, queue, and the API's description."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from chassis.auth import generate_signing_key, hash_token
+from chassis.errors import DependencyUnavailable
+from control_plane.app import ROUTES, build_app, openapi_json
+from control_plane.bootstrap import bootstrap
+from control_plane.preflight import preflight
+from tests.factories import make_session, register_manager, send
+from tests.fixtures.control_plane import Caller, Plane, plane_settings
+from tests.fixtures.object_store import StoreServer
+from tests.fixtures.serving import serving
+
+COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
+
+
+async def test_health__needs_no_key(plane: Plane) -> None:
+    for path in ("/healthz", "/api/v1/healthz", "/readyz", "/metrics", "/api/v1/version"):
+        assert (await plane.http.get(path)).status_code == 200, path
+    ready = (await plane.http.get("/readyz")).json()
+    assert ready["checks"] == ["database", "object_store"]
+    version = (await plane.http.get("/api/v1/version")).json()
+    assert (version["service"], version["api"]) == ("control_plane", "v1")
+
+
+async def test_queue__counts_what_is_not_over(
+    plane: Plane, member: Caller, stranger: Caller
+) -> None:
+    session = await make_session(member.http)
+    for _ in range(3):
+        await send(member.http, session["id"])
+    queue = (await member.http.get("/api/v1/system/queue")).json()
+    assert queue["states"] == {"queued": 1, "pending": 2}
+    assert queue["oldest_queued_seconds"] >= 0
+    assert (await stranger.http.get("/api/v1/system/queue")).json()["states"] == {}
+    await register_manager(plane.connection, {"scripted": ""})
+    (manager,) = (await member.http.get("/api/v1/system/worker")).json()["managers"]
+    assert (manager["agents"], manager["workers"]) == ({"scripted": ""}, 0)
+
+
+async def test_readiness__names_what_is_missing_and_how_to_get_it(
+    database_url: str, object_store_server: StoreServer
+) -> None:
+    _, public = generate_signing_key()
+    settings = plane_settings(
+        database_url, object_store_server, public, object_store_bucket="no-such-bucket"
+    )
+    async with serving(build_app(settings)) as url, httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.get(f"{url}/readyz")
+    assert answer.status_code == 503
+    (missing,) = answer.json()["details"]["missing"]
+    assert missing["what"] == "object_store"
+    assert missing["how"] == "create the bucket no-such-bucket"
+
+
+async def test_preflight__refuses_a_database_without_the_schema(empty_database_url: str) -> None:
+    with pytest.raises(DependencyUnavailable) as caught:
+        await preflight(empty_database_url)
+    (missing,) = caught.value.details["missing"]
+    assert "python -m control_plane.migrate" in missing["how"]
+
+
+async def _started(environ: dict[str, str]) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "control_plane", env=environ, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, errors = await process.communicate()
+    return process.returncode or 0, errors.decode()
+
+
+async def test_start__says_what_is_wrong(empty_database_url: str) -> None:
+    code, errors = await _started({})
+    assert code == 1
+    assert "BERTH_DATABASE_URL is not set" in errors
+    assert "Traceback" not in errors
+    environ = {
+        f"BERTH_{name.upper()}": "x"
+        for name in (
+            "object_store_url",
+            "object_store_bucket",
+            "object_store_access_key",
+            "object_store_secret_key",
+            "gateway_public_key",
+            "gateway_service_key",
+            "manager_service_key",
+        )
+    }
+    code, errors = await _started({**environ, "BERTH_DATABASE_URL": empty_database_url})
+    assert code == 1
+    assert "migrate it with" in errors
+    away = "postgresql://berth@127.0.0.1:1/berth"
+    code, errors = await _started({**environ, "BERTH_DATABASE_URL": away})
+    assert code == 1
+    assert "start Postgres" in errors
+    assert "Traceback" not in errors
+
+
+async def test_bootstrap__is_idempotent_and_its_key_works(
+    plane: Plane, clean_database: str
+) -> None:
+    made = [
+        msgspec.json.decode(text)
+        for text in await asyncio.gather(
+            *(
+                bootstrap(clean_database, project="default", user="admin", key_name="first")
+                for _ in range(2)
+            )
+        )
+    ]
+    assert made[0]["project_id"] == made[1]["project_id"]
+    assert made[0]["user_id"] == made[1]["user_id"]
+    assert made[0]["key"] != made[1]["key"]
+    found = await plane.app.services.keys.introspect(hash_token(made[0]["key"]))
+    assert found.active
+    streams = await plane.connection.fetch("SELECT id::text, kind::text FROM streams")
+    assert [tuple(row.values()) for row in streams] == [(made[0]["project_id"], "project")]
+
+
+def test_openapi__is_what_is_committed() -> None:
+    assert COMMITTED.read_bytes() == openapi_json(), "run `make openapi`"
+
+
+async def test_openapi__is_served_and_whole(plane: Plane) -> None:
+    answer = await plane.http.get("/openapi.json")
+    assert answer.content == openapi_json()
+    described = answer.json()
+    assert described["openapi"].startswith("3.1")
+    schemas = described["components"]["schemas"]
+    kinds = schemas["Event"]["discriminator"]["mapping"]
+    assert {"run.queued", "message.delta", "task.transitioned"} <= set(kinds)
+    assert _references(described) <= {f"#/components/schemas/{name}" for name in schemas}
+    stream = described["paths"]["/api/v1/runs/{run_id}/stream"]["get"]["responses"]["200"]
+    assert list(stream["content"]) == ["text/event-stream"]
+    posted = described["paths"]["/api/v1/runs"]["post"]["responses"]
+    assert set(posted["200"]["content"]) == {"application/json", "text/event-stream"}
+    ids = [one["operationId"] for item in described["paths"].values() for one in item.values()]
+    assert len(ids) == len(set(ids))
+    public = {path for handler in ROUTES for path in handler.paths if "/internal" not in path}
+    assert len(described["paths"]) == len(public)
+
+
+def _references(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        found = {node["$ref"]} if isinstance(node.get("$ref"), str) else set[str]()
+        return found.union(*(_references(value) for value in node.values()))
+    if isinstance(node, list):
+        return set[str]().union(*(_references(value) for value in node))
+    return set()
