@@ -22,6 +22,7 @@ from executor_manager.loops.heartbeat import HeartbeatLoop
 from executor_manager.loops.idle import IdleLoop
 from executor_manager.loops.status import StatusLoop
 from executor_manager.loops.supervision import SupervisionLoop
+from executor_manager.routes.backend import backend_route
 from executor_manager.routes.version import version
 from executor_manager.services.agents import available_agents
 from executor_manager.services.draining import Draining
@@ -198,7 +199,7 @@ def build_app(manager: Manager) -> Litestar:
     """Of a manager whose backend is open."""
     return build_litestar(
         service="executor_manager",
-        route_handlers=[version],
+        route_handlers=[version, backend_route(manager.host.backend)],
         checks={
             "control_plane": manager.check_control_plane,
             "relay": manager.check_relay,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -285,6 +286,11 @@ class Manager:
     @property
     def log(self) -> str:
         return self.log_path.read_text() if self.log_path.exists() else ""
+
+    async def address(self) -> str:
+        """Of its own HTTP app, once it listens."""
+        found = await until(lambda: re.search(r'"address":"([^"]+)"', self.log), "serving")
+        return f"http://{found[1]}"
 
 
 def name_of(worker: WorkerGrant) -> str:

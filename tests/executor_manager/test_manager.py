@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chassis.ids import new_id
@@ -23,6 +24,7 @@ from tests.executor_manager.managers import (
     until,
     until_answered,
 )
+from tests.executor_manager.relays import Relay
 
 
 async def test_a_claimed_run__gets_a_worker_that_is_ready_takes_commands_and_calls_back(
@@ -147,9 +149,10 @@ async def test_relay_killed__is_started_and_told_everything_again(
     await until(lambda: pid_file.read_text().strip() not in {"", str(former)}, "a new relay")
     run = {"run_id": str(new_id()), "attempt": 1, "agent": "scripted", "prompt": "hi"}
     # the stand-in does not try again, so the socket must be there first
-    log = short_dir / "s" / "relay" / "relay.log"
-    await until(lambda: log.read_text().count("relay_started") == 2, "started")
-    await asyncio.sleep(0.5)  # one pass of the supervision, which has no outside sign
+    relay = Relay(short_dir / "s" / "relay")
+    async with asyncio.timeout(20), relay.admin:
+        while (await relay.listing()).workers != [worker.worker_id]:
+            await asyncio.sleep(0.02)
     desk.command(worker, "start", run=run)
     await until(lambda: desk.callbacks, "a callback")
     assert desk.callbacks[0][0] == "Bearer bwt_canary"
@@ -235,3 +238,22 @@ async def test_a_state_directory_that_is_too_long__is_refused_at_the_start(
     assert manager.process is not None
     assert await asyncio.wait_for(manager.process.wait(), 20) == 1
     assert "bytes shorter" in manager.log
+
+
+async def test_its_own_api__says_how_it_is_and_what_is_not_isolated(
+    start: Start, desk: Desk
+) -> None:
+    manager = await start()
+    url = await manager.address()
+    await until(lambda: desk.beats, "registered")
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        assert (await http.get("/healthz")).status_code == 200
+        await desk.ready(desk.offer())
+        ready = await http.get("/readyz")
+        assert ready.json()["checks"] == ["control_plane", "relay", "container_backend"]
+        assert (await http.get("/api/v1/version")).json()["service"] == "executor_manager"
+        told = (await http.get("/api/v1/backend")).json()
+        assert told["kind"] == "process"
+        assert told["capabilities"]["own_network"] is False
+        assert any("network" in lack for lack in told["capabilities"]["not_isolated"])
+        assert "berth_startup_step_seconds" in (await http.get("/metrics")).text
