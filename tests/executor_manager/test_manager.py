@@ -151,7 +151,7 @@ async def test_relay_killed__is_started_and_told_everything_again(
     # the stand-in does not try again, so the socket must be there first
     relay = Relay(short_dir / "s" / "relay")
     async with asyncio.timeout(20), relay.admin:
-        while (await relay.listing()).workers != [worker.worker_id]:
+        while (await relay.listing()).workers != [worker.worker_id]:  # noqa: ASYNC110  # a process
             await asyncio.sleep(0.02)
     desk.command(worker, "start", run=run)
     await until(lambda: desk.callbacks, "a callback")
