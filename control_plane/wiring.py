@@ -40,6 +40,7 @@ class Services:
 
     access: Access
     apps: Apps
+    audit: Audit
     claims: Claims
     events: Events
     fanout: Fanout
@@ -49,20 +50,19 @@ class Services:
     keys: Keys
     managers: Managers
     projector: Projector
+    projects: Projects
     reports: Reports
+    requests: Requests
     rescue: Rescue
     run_views: RunViews
     runs: Runs
     schema: Schema
-    sessions: Sessions
-    streams: Streams
-    tasks: Tasks
-    audit: Audit
-    projects: Projects
-    requests: Requests
     session_workers: SessionWorkers
+    sessions: Sessions
     snapshots: Snapshots
+    streams: Streams
     system: System
+    tasks: Tasks
     workers: Workers
 
 
@@ -78,23 +78,10 @@ def build_services(
     fanout = Fanout(database, wakeups, poll_seconds=poll)
     rescue = Rescue(database, policy, park_after=settings.park_after_seconds)
     return Services(
-        access=Access(
-            database,
-            gateway_public_key=settings.gateway_public_key,
-            service_keys={
-                "gateway": settings.gateway_service_key,
-                "manager": settings.manager_service_key,
-            },
-        ),
+        access=_access(settings, database),
         apps=apps,
-        claims=Claims(
-            database,
-            wakeups,
-            policy,
-            settings.timing,
-            batch=settings.claim_batch,
-            poll_seconds=poll,
-        ),
+        audit=Audit(database),
+        claims=_claims(settings, database, wakeups),
         events=Events(database),
         fanout=fanout,
         human_loop=HumanLoop(database),
@@ -103,19 +90,40 @@ def build_services(
         keys=Keys(database),
         managers=Managers(database, wakeups, rescue, settings),
         projector=Projector(database),
+        projects=Projects(database, idempotency=idempotency),
         reports=Reports(database, policy),
+        requests=Requests(database),
         rescue=rescue,
         run_views=RunViews(database, wakeups, poll_seconds=poll),
         runs=runs,
         schema=Schema(database),
-        sessions=sessions,
-        streams=Streams(database, fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
-        tasks=Tasks(database, idempotency=idempotency, intake=intake),
-        audit=Audit(database),
-        projects=Projects(database, idempotency=idempotency),
-        requests=Requests(database),
         session_workers=SessionWorkers(database),
+        sessions=sessions,
         snapshots=Snapshots(database, objects),
+        streams=Streams(database, fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
         system=System(database),
+        tasks=Tasks(database, idempotency=idempotency, intake=intake),
         workers=Workers(database, policy),
+    )
+
+
+def _access(settings: Settings, database: Database) -> Access:
+    return Access(
+        database,
+        gateway_public_key=settings.gateway_public_key,
+        service_keys={
+            "gateway": settings.gateway_service_key,
+            "manager": settings.manager_service_key,
+        },
+    )
+
+
+def _claims(settings: Settings, database: Database, wakeups: Wakeups) -> Claims:
+    return Claims(
+        database,
+        wakeups,
+        settings.policy,
+        settings.timing,
+        batch=settings.claim_batch,
+        poll_seconds=settings.poll_seconds,
     )
