@@ -12,6 +12,7 @@ COMMANDS = {
     "show": "cli.commands.show:show",
     "reply": "cli.commands.reply:reply",
     "stop": "cli.commands.stop:stop",
+    "doctor": "cli.commands.doctor:doctor",
     "keys": "cli.commands.keys:keys",
 }
 

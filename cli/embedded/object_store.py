@@ -139,7 +139,7 @@ class EmbeddedObjectStore:
         address = f"{LOOPBACK}:{self._port}"
         return Service(
             name="object-store",
-            argv=(_program(), "serve", "s3", "--addr", address, str(config.folder)),
+            argv=(program(), "serve", "s3", "--addr", address, str(config.folder)),
             # CSV, and its one value holds a comma: hence the quotes; a flag would stand in argv
             env={"RCLONE_AUTH_KEY": f'"{key},{secret}"', "RCLONE_CONFIG": "/dev/null"},
             log_path=config.log_path,
@@ -147,7 +147,7 @@ class EmbeddedObjectStore:
         )
 
 
-def _program() -> str:
+def program() -> str:
     beside = Path(sysconfig.get_path("scripts")) / "rclone"
     found = str(beside) if beside.exists() else shutil.which("rclone")
     if found is None:

@@ -45,6 +45,10 @@ class Ports:
         self._remembered.pop(name, None)
         return self.pick(name)
 
+    def remembered(self) -> dict[str, int]:
+        """Of the former run, or of the one that is under way."""
+        return dict(self._remembered)
+
     def _fresh(self) -> int:
         for _ in range(_TRIES):
             port = _LOWEST + secrets.randbelow(_HIGHEST - _LOWEST)

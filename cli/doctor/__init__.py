@@ -1,0 +1,1 @@
+"""What `berth doctor` looks at, one finding a line."""

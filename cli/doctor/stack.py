@@ -1,0 +1,66 @@
+"""The local stack, if it runs: whether each service is ready, and what its backend isolates."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from cli.doctor.findings import Finding
+from cli.embedded.ports import LOOPBACK, Ports
+from cli.stack.record import RunningStack
+
+SERVICES = ("control-plane", "executor-manager", "gateway")
+
+SHARED = (
+    "Sessions share this host's network, files and processes as far as their user may reach them,"
+    " and its memory, CPU and disk: run what you do not trust in containers."
+)
+"""Of the `process` backend; a running manager says it in full."""
+
+
+class _Capabilities(msgspec.Struct, frozen=True):
+    not_isolated: list[str] = msgspec.field(default_factory=list[str])
+
+
+class _Backend(msgspec.Struct, frozen=True):
+    kind: str
+    capabilities: _Capabilities
+
+
+async def look_at_stack(home: Path, running: RunningStack | None) -> list[Finding]:
+    if running is None:
+        return [
+            Finding(what="stack", verdict="note", found="not running", how="Start it: berth up"),
+            Finding(what="isolation", verdict="note", found=SHARED),
+        ]
+    ports = Ports(home / "ports.json").remembered()
+    async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        found = [await _service(client, name, ports.get(name, 0)) for name in SERVICES]
+        isolation = await _isolation(client, ports.get("executor-manager", 0))
+    return [Finding(what="stack", verdict="ok", found=running.url), *found, *isolation]
+
+
+async def _service(client: httpx.AsyncClient, name: str, port: int) -> Finding:
+    try:
+        answer = await client.get(f"http://{LOOPBACK}:{port}/readyz")
+    except httpx.TransportError as error:
+        how = f"See its log in the state directory: logs/{name}.log"
+        return Finding(what=name, verdict="bad", found=f"does not answer: {error}", how=how)
+    if answer.is_success:
+        return Finding(what=name, verdict="ok", found="ready")
+    missing: list[dict[str, Any]] = answer.json().get("details", {}).get("missing", [])
+    how = "; ".join(f"{one.get('what')}: {one.get('how')}" for one in missing)
+    return Finding(what=name, verdict="bad", found="not ready", how=how)
+
+
+async def _isolation(client: httpx.AsyncClient, port: int) -> list[Finding]:
+    try:
+        answer = await client.get(f"http://{LOOPBACK}:{port}/api/v1/backend")
+        backend = msgspec.json.decode(answer.content, type=_Backend)
+    except (httpx.TransportError, msgspec.MsgspecError):
+        return [Finding(what="isolation", verdict="note", found=SHARED)]
+    return [
+        Finding(what=f"backend {backend.kind}", verdict="note", found=statement)
+        for statement in backend.capabilities.not_isolated
+    ]
