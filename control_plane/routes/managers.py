@@ -1,4 +1,4 @@
-"""What executor managers call: register, heartbeat, claim, commands, and what became of a worker."""
+"""What managers call: register, heartbeat, claim, commands, and what became of a worker."""
 
 from uuid import UUID
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import and_, func, select
+from sqlalchemy import Label, and_, func, select
 from sqlalchemy.sql.functions import Function
 
 from contracts.events import TodoEntry, UsageUpdate
@@ -61,18 +61,6 @@ async def listed(connection: Connection, wanted: RunFilter, window: Window) -> R
 
 def _selected() -> AnySelect:
     """One row a run, with how many stand before it in its session."""
-    before = runs.alias("before")
-    terminal = [state.value for state in TERMINAL]
-    place = (
-        select(func.count())
-        .where(
-            before.c.session_id == _runs.session_id,
-            before.c.line_no < _runs.line_no,
-            before.c.state.not_in(terminal),
-        )
-        .scalar_subquery()
-        .label("place")
-    )
     now: Function[Any] = func.clock_timestamp()
     return (
         select(
@@ -99,13 +87,27 @@ def _selected() -> AnySelect:
             _payloads.resume,
             _payloads.retry_of,
             sessions.c.model.label("session_model"),
-            place,
+            _place(),
         )
         .join(run_payloads, _payloads.run_id == _runs.id)
         .join(
             sessions,
             and_(sessions.c.project_id == _runs.project_id, sessions.c.id == _runs.session_id),
         )
+    )
+
+
+def _place() -> Label[int]:
+    before = runs.alias("before")
+    return (
+        select(func.count())
+        .where(
+            before.c.session_id == _runs.session_id,
+            before.c.line_no < _runs.line_no,
+            before.c.state.not_in([state.value for state in TERMINAL]),
+        )
+        .scalar_subquery()
+        .label("place")
     )
 
 

@@ -1,5 +1,6 @@
 import pytest
 from joserfc import jwk, jwt
+from joserfc.jwk import KeyFlexible
 
 from chassis.auth import (
     ServiceKeys,
@@ -45,7 +46,7 @@ def test_identity__comes_back() -> None:
     assert verify_identity(PUBLIC, token, "control_plane") == CLAIMS
 
 
-def forged(header: dict[str, str], key: object, **changes: object) -> str:
+def forged(header: dict[str, str], key: KeyFlexible, **changes: object) -> str:
     now = int(wall_time().timestamp())
     claims = {"aud": "control_plane", "iat": now, "exp": now + 60, "berth": {}} | changes
     return jwt.encode(header, claims, key, algorithms=[header["alg"]])

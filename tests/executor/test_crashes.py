@@ -13,7 +13,7 @@ import pytest
 
 import executor
 from contracts.snapshots import SnapshotKind
-from contracts.spool import RunFinishedReported, RunInterrupted
+from contracts.spool import RunFinishedReported, RunInterrupted, StopFailed
 from contracts.workers import ExecutorPhase
 from executor.relay import Relay
 from executor.spool import Spool, SpoolIdentity
@@ -237,7 +237,9 @@ async def test_spool__killed_at_every_step(name: str, hit: int, place: Path) -> 
     assert spool.acked >= acked
     assert spool.last >= spooled
     assert [seq for seq, _ in found] == list(range(spool.acked + 1, spool.last + 1))
-    assert all(entry.reason.startswith(f"{seq - 1} ") for seq, entry in found)
+    reasons = [(seq, entry.reason) for seq, entry in found if isinstance(entry, StopFailed)]
+    assert len(reasons) == len(found)
+    assert all(reason.startswith(f"{seq - 1} ") for seq, reason in reasons)
     await spool.close()
     if writer.returncode == 0:
         assert (spooled, acked) == (12, 11)

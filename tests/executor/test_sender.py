@@ -194,7 +194,7 @@ async def test_send__one_event_that_cannot_be_taken_does_not_block_the_rest(
             return 413, b""
         return taken(body, path)
 
-    outside._callbacks = strict  # type: ignore[method-assign]
+    outside._callbacks = strict  # type: ignore[method-assign]  # a stricter one
     await filled(spool, 20)
     await spool.append(event("poison"))
     await filled(spool, 20)

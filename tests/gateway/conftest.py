@@ -57,7 +57,7 @@ def front(session_upstream: tuple[Upstream, str], session_clock: ManualClock) ->
     async def make(
         stop: asyncio.Event | None = None, **changes: Any
     ) -> AsyncGenerator[aiohttp.ClientSession]:
-        values = {
+        values: dict[str, Any] = {
             "control_plane_url": session_upstream[1],
             "signing_key": PRIVATE,
             "service_key": SERVICE_KEY,

@@ -121,7 +121,7 @@ def start(tmp_path: Path) -> Start:
 
     @contextlib.asynccontextmanager
     async def started() -> AsyncIterator[Agent]:
-        client = Client()
+        client = Client()  # pyright: ignore[reportAbstractUsage]  # what it lacks is never called
         with (tmp_path / "stderr").open("ab") as stderr:
             async with acp.spawn_agent_process(
                 client, sys.executable, "-m", "scripted.agent", env=env, cwd=workspace,

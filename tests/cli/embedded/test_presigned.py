@@ -153,7 +153,7 @@ async def test_put__changed_url(store: ObjectStore, change: Callable[[str], str]
 @contextlib.contextmanager
 def seconds_ago(seconds: int) -> Generator[None]:
     """Signs as of then."""
-    now = botocore.auth.get_current_datetime
+    now: Callable[[], datetime.datetime] = vars(botocore.auth)["get_current_datetime"]
     ago = datetime.timedelta(seconds=seconds)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.auth, "get_current_datetime", lambda: now() - ago)

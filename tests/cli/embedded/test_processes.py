@@ -137,7 +137,9 @@ async def test_start__inherits_nothing(start: Start, monkeypatch: pytest.MonkeyP
 
 
 async def test_start__keeps_the_logs_of_former_starts(start: Start) -> None:
-    for number in range(KEPT_LOGS + 2):
+    process = start("print(0)")
+    await process.wait()
+    for number in range(1, KEPT_LOGS + 2):
         process = start(f"print({number})")
         await process.wait()
     folder = process.service.log_path.parent

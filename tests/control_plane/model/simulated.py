@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from chassis.errors import BerthError, Stale
@@ -35,7 +36,7 @@ class Executor:
     """Open asks of this attempt; the request to take once it was told."""
     gone: bool = False
 
-    def entry(self) -> dict[str, object]:
+    def entry(self) -> dict[str, Any]:
         self.berth.seq += 1
         return {"seq": self.berth.seq, "at": AT}
 

@@ -3,8 +3,10 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Literal
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from chassis.errors import BerthError
@@ -74,7 +76,7 @@ class Lives:
         rows = await self.office.fetch("SELECT id FROM human_loop_requests ORDER BY id")
         if rows:
             request = self.dice.choice(rows)["id"]
-            decision = self.dice.choice(["allow", "reject"])
+            decision: Literal["allow", "reject"] = self.dice.choice(["allow", "reject"])
             reply = self.office.human_loop.reply(request, Reply(decision=decision), by=uuid4())
             await self._allowed(reply)
 
@@ -115,6 +117,7 @@ class Lives:
 
     async def drain(self) -> None:
         """Faults are over: everything that was accepted comes to its end."""
+        left: list[asyncpg.Record] = []
         for _ in range(1000):
             left = await self.office.fetch("SELECT id FROM runs WHERE finished_at IS NULL")
             if not left:

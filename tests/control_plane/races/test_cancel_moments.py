@@ -128,12 +128,12 @@ async def test_cancel__deadline_raises_the_epoch(office: Office) -> None:
 
 async def test_poison_run__ends_as_worker_lost_repeatedly(office: Office) -> None:
     session, host = await office.session(), await office.host()
-    await office.send(session, limits=None)
+    run_id = await office.send(session, limits=None)
     for _ in range(office.settings.max_losses):
         await office.execute("UPDATE runs SET available_at = now() WHERE state = 'queued'")
         berth = await office.claim(host)
         await office.report(berth, berth.started())
         await office.expire(berth)
         await office.rescue.reclaim()
-    run = await office.run(berth.run_id)
+    run = await office.run(run_id)
     assert (run["now"], run["reason"]) == ("failed", "worker_lost_repeatedly")

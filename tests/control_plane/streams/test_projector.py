@@ -240,7 +240,7 @@ async def send(office: Office, session: UUID, task: UUID) -> UUID:
 
 async def now(office: Office, task: UUID) -> tuple[str, int, UUID | None, str | None]:
     query = "SELECT state::text, version, last_run_id, last_reason FROM tasks WHERE id = $1"
-    return tuple((await office.fetch(query, task))[0])  # type: ignore[return-value]
+    return tuple((await office.fetch(query, task))[0])  # type: ignore[return-value]  # a record is one
 
 
 async def moves(office: Office, project: UUID) -> list[tuple[str, str]]:

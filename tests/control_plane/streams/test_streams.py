@@ -16,6 +16,7 @@ from tests.control_plane.streams.replicas import (
     MakeReplica,
     Reader,
     Replica,
+    Sse,
     log_of,
     seqs,
     write,
@@ -31,8 +32,8 @@ async def session(office: Office) -> UUID:
     return await office.session()
 
 
-def texts(entries: list[object]) -> list[str]:
-    return [one.data["event"]["text"] for one in entries if one.event == "run.log"]  # type: ignore[attr-defined]
+def texts(entries: list[Sse]) -> list[str]:
+    return [one.data["event"]["text"] for one in entries if one.event == "run.log"]
 
 
 async def test_open__replays_then_goes_on_live(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.events import AnyEvent, Event, UsageUpdate, kind_of
+from contracts.events import AnyEvent, Event, ToolResult, UsageUpdate, kind_of
 from executor.agents.mapping import Mapper
 from executor.agents.updates import Permission, TurnUsage
 
@@ -174,8 +174,8 @@ def test_tool__open_at_the_end_is_canceled() -> None:
     run(mapper, *map(json.loads, CODEX_EXEC[:2]))
     assert mapper.open_calls == 1
     (result,) = mapper.finish()
-    assert kind_of(result) == "tool.result"
-    assert (result.status, result.output) == ("canceled", "hello ")  # type: ignore[attr-defined]
+    assert isinstance(result, ToolResult)
+    assert (result.status, result.output) == ("canceled", "hello ")
 
 
 def test_tool__asked_before_it_was_told() -> None:

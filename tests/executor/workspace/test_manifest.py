@@ -1,7 +1,7 @@
 """Crafted manifests: refused before anything is written, and nothing outside is ever touched."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -109,7 +109,7 @@ def test_decode__caps_and_formats() -> None:
 @pytest.fixture
 def restoring(
     place: Path, relay: Relay, outside: Outside, object_store: ObjectStore
-) -> Callable[..., object]:
+) -> Callable[..., Awaitable[object]]:
     async def run(manifest: Manifest, content: bytes) -> None:
         key = f"crafted/{uuid4().hex}"
         manifest = msgspec.structs.replace(manifest, packs=[Pack(key, len(content))])
@@ -129,27 +129,29 @@ def restoring(
 
 
 async def test_restore__a_link_and_what_lies_beside_it_stay_apart(
-    place: Path, restoring: Callable[..., object]
+    place: Path, restoring: Callable[..., Awaitable[object]]
 ) -> None:
     outside = place / "elsewhere"
     outside.mkdir()
     items = [directory(b"d"), link(b"d/l", str(outside).encode()), file(b"d/l2")]
-    await restoring(crafted(*items), FRAME)  # type: ignore[misc]
+    await restoring(crafted(*items), FRAME)
     assert (place / "workspace/d/l").is_symlink()
     assert not list(outside.iterdir())
 
 
 async def test_restore__a_blob_that_is_larger_than_it_says_is_refused(
-    restoring: Callable[..., object],
+    restoring: Callable[..., Awaitable[object]],
 ) -> None:
     bomb = zstandard.ZstdCompressor().compress(b"\0" * (64 << 20))
     blob = Blob(HASH, 0, 0, len(bomb), len(CONTENT))
     with pytest.raises(Corrupt):
-        await restoring(crafted(file(b"f"), blobs=[blob]), bomb)  # type: ignore[misc]
+        await restoring(crafted(file(b"f"), blobs=[blob]), bomb)
 
 
-async def test_restore__another_content_is_refused(restoring: Callable[..., object]) -> None:
+async def test_restore__another_content_is_refused(
+    restoring: Callable[..., Awaitable[object]],
+) -> None:
     other = zstandard.ZstdCompressor().compress(b"CRAFTED CONTENT")
     blob = Blob(HASH, 0, 0, len(other), len(CONTENT))
     with pytest.raises(Corrupt):
-        await restoring(crafted(file(b"f"), blobs=[blob]), other)  # type: ignore[misc]
+        await restoring(crafted(file(b"f"), blobs=[blob]), other)

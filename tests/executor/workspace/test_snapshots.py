@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,7 +203,7 @@ async def test_walk__a_directory_that_becomes_a_link_is_not_followed(
     (workspace / "dir").mkdir()
     real = os.stat
 
-    def swapping(name: bytes, **known: int) -> os.stat_result:
+    def swapping(name: bytes, **known: Any) -> os.stat_result:
         status = real(name, **known)
         if name == b"dir" and not (workspace / "dir").is_symlink():
             shutil.rmtree(workspace / "dir")
