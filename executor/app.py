@@ -17,10 +17,10 @@ from executor.services.agent_data import AgentData
 from executor.services.executor import Executor
 from executor.services.frontage import Frontage
 from executor.services.saves import Saves
+from executor.services.worker import Worker
 from executor.settings import Settings
 from executor.spool import Spool, SpoolIdentity, SpoolRefused, host_boot_id
 from executor.status import Status
-from executor.worker import Worker
 from executor.workspace.saving import Limits
 
 _log = get_logger()

@@ -20,8 +20,8 @@ from contracts.spool import RunInterrupted
 from contracts.workers import ExecutorPhase
 from executor.notes import Restored
 from executor.services.leftovers import end_leftovers
+from executor.services.worker import Worker
 from executor.threads import in_thread
-from executor.worker import Worker
 from executor.workspace.errors import RestoreFailed, WorkspaceError
 from executor.workspace.restoring import is_empty, missing_paths, restore, wipe
 

@@ -24,7 +24,7 @@ from contracts.workers import Deliver, Delivered, ExecutorPhase
 from executor.services.runs.endings import Ending
 from executor.services.runs.runs import Runs
 from executor.services.stopping import Stopping
-from executor.worker import Worker
+from executor.services.worker import Worker
 
 READY_SECONDS = 3.0
 """Less than the deadline of a delivery."""

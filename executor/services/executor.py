@@ -18,7 +18,7 @@ from executor.services.runs.endings import Ending
 from executor.services.runs.runs import Runs
 from executor.services.stopping import Stopping
 from executor.services.superseding import Superseding
-from executor.worker import Worker
+from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
 

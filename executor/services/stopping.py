@@ -17,7 +17,7 @@ from contracts.spool import StopFailed, WorkerStoppedReported
 from contracts.workers import ExecutorPhase
 from executor.services.runs.runs import Runs
 from executor.services.superseding import Superseding
-from executor.worker import Worker
+from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
 

@@ -16,9 +16,9 @@ from chassis.logs import get_logger
 from contracts.snapshots import COMMIT_SIDE, CommitSide
 from contracts.workers import ExecutorPhase
 from executor.relay import pause
+from executor.services.worker import Worker
 from executor.spool import Spool
 from executor.threads import in_thread
-from executor.worker import Worker
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
 

@@ -16,7 +16,7 @@ from executor.services.runs.finishing import report, save_run
 from executor.services.runs.opening import Opening
 from executor.services.runs.outcome import CANCELED, Finish, failed, of_failure, of_turn
 from executor.services.runs.turn import RunTurn
-from executor.worker import Worker
+from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError
 
 _log = get_logger()

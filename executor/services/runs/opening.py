@@ -14,8 +14,8 @@ from executor.agents.updates import Initialized
 from executor.reporter import RunReporter
 from executor.services.agent_data import AgentHistory
 from executor.services.prompts import prompt_of
+from executor.services.worker import Worker
 from executor.threads import in_thread
-from executor.worker import Worker
 
 FIRST = "the agent has no earlier session here"
 

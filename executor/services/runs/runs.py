@@ -13,7 +13,7 @@ from executor.relay import pause
 from executor.services.runs.attempt import Attempt
 from executor.services.runs.endings import Ending
 from executor.services.superseding import Superseding
-from executor.worker import Worker
+from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
 

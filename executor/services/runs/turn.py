@@ -13,8 +13,8 @@ from executor.reporter import RunReporter
 from executor.services.runs.asks import Asks
 from executor.services.runs.endings import Ended, Ending, EndRequest
 from executor.services.runs.opening import Prompted
+from executor.services.worker import Worker
 from executor.threads import in_thread
-from executor.worker import Worker
 from executor.workspace.errors import WorkspaceError
 
 _log = get_logger()
