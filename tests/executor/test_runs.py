@@ -13,6 +13,7 @@ from contracts.snapshots import SnapshotKind
 from contracts.spool import (
     Asked,
     AskWithdrawn,
+    RunFinishedReported,
     RunInterrupted,
     RunParkedReported,
     RunStartedReported,
@@ -179,11 +180,17 @@ async def test_cancel__in_any_moment_ends_in_one_finish(
 async def test_start__repeated_is_ignored(place: Path, outside: Outside) -> None:
     async with running(place, outside) as executor:
         spec = await executor.start({"text": "once"})
-        await executor.deliver(StartRun(id=spec.run_id, run=spec))
-        finish = await executor.finish()
-        await executor.start({"text": "other"})
-        await executor.finish(2)
-    assert [entry.run_id for entry in outside.of(type(finish))].count(spec.run_id) == 1
+        for _ in range(2):
+            command = StartRun(id=new_id(), run=spec)
+            assert await executor.deliver(command) == [command.id]
+        await executor.finish()
+        await executor.deliver(StartRun(id=new_id(), run=spec))
+        other = await executor.start({"text": "other"})
+        await executor.until(
+            lambda: [one for one in outside.of(RunFinishedReported) if one.run_id == other.run_id]
+        )
+    started = [entry.run_id for entry in outside.of(RunStartedReported)]
+    assert started == [spec.run_id, other.run_id]
 
 
 async def test_start__an_unknown_agent_is_blocked(place: Path, outside: Outside) -> None:

@@ -76,6 +76,19 @@ def segment(place: Path) -> Path:
     return max((place / "spool").glob("*.seg"))
 
 
+async def test_recovery__nothing_of_a_torn_tail_stays(place: Path) -> None:
+    spool = await opened(place)
+    await spool.append(event("torn" * 1000))
+    await spool.close()
+    os.truncate(segment(place), segment(place).stat().st_size - 1)
+    again = await opened(place)
+    await again.append(event("short"))
+    await again.close()
+    last = await opened(place)
+    assert await texts(last) == [(1, "short")]
+    await last.close()
+
+
 @pytest.mark.parametrize("offset", [3, 14, 30])
 async def test_recovery__a_flipped_byte_is_refused(place: Path, offset: int) -> None:
     spool = await opened(place)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.errors import Code, Problem
@@ -179,6 +180,18 @@ async def test_restore__a_wrong_byte_is_an_error(
         with pytest.raises(Corrupt):
             await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
         assert not (workspace / "file").exists()
+
+
+async def test_restore__another_manifest_in_its_place_is_an_error(
+    workspace: Path, transfer: Transfer, outside: Outside
+) -> None:
+    (workspace / "file").write_text("one")
+    one = await saved(workspace, transfer)
+    (workspace / "file").write_text("two")
+    two = await saved(workspace, transfer)
+    swapped = msgspec.structs.replace(point(outside, one), manifest=point(outside, two).manifest)
+    with pytest.raises(Corrupt, match="hash differs"):
+        await restore(emptied(workspace), swapped, transfer, limits=LIMITS)
 
 
 async def test_restore__a_missing_object_fails_at_once(

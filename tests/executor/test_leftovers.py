@@ -1,0 +1,32 @@
+"""Processes of a killed predecessor's agent are ended, and nobody else's."""
+
+import asyncio
+from pathlib import Path
+
+from executor.agents.keeper import MARK
+from executor.services.leftovers import end_leftovers
+
+
+async def sleeper(home: Path, *, marked: bool) -> asyncio.subprocess.Process:
+    """Ignores SIGTERM, as a stubborn agent does."""
+    env = {"HOME": str(home), **({MARK: "some"} if marked else {})}
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done", env=env, stdout=-1
+    )
+    assert process.stdout
+    await process.stdout.readline()
+    return process
+
+
+async def test_end_leftovers__only_this_sessions_agents(place: Path) -> None:
+    agent = await sleeper(place / "home", marked=True)
+    others = [
+        await sleeper(place / "home", marked=False),
+        await sleeper(place / "other", marked=True),
+    ]
+    await asyncio.to_thread(end_leftovers, place / "home")
+    assert await asyncio.wait_for(agent.wait(), 5) == -9
+    assert [other.returncode for other in others] == [None, None]
+    for other in others:
+        other.kill()
+        await other.wait()
