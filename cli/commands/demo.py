@@ -13,10 +13,10 @@ from cli.client import ApiClient, Place
 from cli.demo.play import Play, Summary
 from cli.demo.scenario import Scenario, scripted
 from cli.demo.turn import DemoFailed
-from cli.demo.witnesses import processes_below
 from cli.exits import Exit
 from cli.output import Output, StepReporter
 from cli.settings import search_path
+from cli.stack.leftovers import processes_below
 from cli.stack.options import StackOptions
 from cli.stack.stack import running_stack
 

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from cli.exits import CliError, Exit
 from cli.output import Output, StepReporter
 from cli.settings import read_settings, search_path
+from cli.stack.leftovers import processes_below
 from cli.stack.options import StackOptions, parse_overrides
 from cli.stack.record import API_KEY
 from cli.stack.stack import Ready, running_stack
@@ -63,6 +64,7 @@ async def _run(options: StackOptions, output: Output) -> None:
         stopping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
+    _say_what_is_left(options, reporter)
     reporter.say("Berth is stopped.")
 
 
@@ -76,6 +78,15 @@ async def _serve(
     async with running_stack(options, reporter, hurry=hurry) as ready:
         _greet(ready, options, output)
         await asked.wait()
+
+
+def _say_what_is_left(options: StackOptions, reporter: StepReporter) -> None:
+    left = processes_below(options.home)
+    if left:
+        reporter.warn(
+            f"{len(left)} processes of workers that are not saved yet still run; the next "
+            "`berth up` adopts them."
+        )
 
 
 def _greet(ready: Ready, options: StackOptions, output: Output) -> None:
@@ -93,7 +104,7 @@ def _signals(hurry: asyncio.Event, reporter: StepReporter) -> Generator[asyncio.
 
     def received() -> None:
         if asked.is_set():
-            reporter.warn("Hurrying: what is not saved yet stays on disk and is saved next time.")
+            reporter.warn("Hurrying: what is not saved yet stays on disk.")
             hurry.set()
         else:
             reporter.say("Stopping; once more hurries it.")

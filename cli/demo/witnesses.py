@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from cli.embedded.identity import ProcessIdentity
+from cli.stack.leftovers import processes_below
 
 AGENT_DATA = ".berth/agents"
 """In the workspace: the agents' own session stores."""
@@ -55,24 +56,6 @@ def find_place(home: Path, worker_id: UUID) -> Place | None:
         if found.get("worker_id") == str(worker_id):
             return Place(record.parent)
     return None
-
-
-def processes_below(folder: Path) -> list[ProcessIdentity]:
-    """Those that name something below `folder` in environment, command line or directory."""
-    mark = os.fsencode(folder) + b"/"
-    found: list[ProcessIdentity] = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-            told += os.fsencode((entry / "cwd").readlink()) + b"/"
-        except OSError:
-            continue  # it has ended, or is somebody else's
-        identity = ProcessIdentity.of(int(entry.name))
-        if mark in told and identity is not None:
-            found.append(identity)
-    return found
 
 
 def _content(path: Path) -> bytes:

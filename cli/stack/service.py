@@ -1,6 +1,7 @@
 """One of our own services as a child: started on its port, ready when `/readyz` says so."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ class ServiceConfig:
     """Asked at each start: addresses may have changed."""
     ready_within: float = 30.0
     stop_within: float = _STOP_WITHIN
+    ends_former: signal.Signals = signal.SIGTERM
+    """What a process gets that a killed `berth up` left."""
     port: int | None = None
     """None: the former one, or any that is free."""
 
@@ -58,7 +61,7 @@ class OwnService:
         """Ready when it returns. Raises an EmbeddedError that says what to do."""
         config = self._config
         with full_disk_explained(self._state.home):
-            await self._process.end_stale()
+            await self._process.stop(deadline=_STOP_WITHIN, how=config.ends_former)
             self.port = self._ports.pick(self.name, wanted=config.port or None)
             for attempt in range(_TRIES):
                 try:

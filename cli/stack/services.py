@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -83,6 +84,8 @@ def executor_manager(wiring: Wiring, control_plane: OwnService) -> OwnService:
         module="executor_manager",
         env=env,
         stop_within=DRAIN_WITHIN + 30.0,
+        # not asked, or it would drain: its workers go on, and the next manager adopts them
+        ends_former=signal.SIGKILL,
     )
     return OwnService(config, wiring.state, wiring.ports)
 
