@@ -67,7 +67,7 @@ bench-%: $(VENV)/.ready ## run the benchmark bench/<name>.py; JSON on its last l
 
 # --- generated files -----------------------------------------------------------------------------
 
-openapi: $(VENV)/.ready ## write openapi.json from the routes
+openapi: $(VENV)/.ready ## write docs/openapi.json from the routes
 	$(BIN)/python -m deploy.write_openapi
 
 schema: $(VENV)/.ready ## write sql/schema.sql from the migrations

@@ -1,4 +1,4 @@
-"""Writes `openapi.json`: the public API's description, as the control plane serves it.
+"""Writes `docs/openapi.json`: the public API's description, as the control plane serves it.
 
 `make openapi` runs it; the portal's types are generated from the file.
 """
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from control_plane.app import openapi_json
 
-OPENAPI = Path(__file__).parent.parent / "openapi.json"
+OPENAPI = Path(__file__).parent.parent / "docs" / "openapi.json"
 
 
 if __name__ == "__main__":

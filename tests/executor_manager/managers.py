@@ -100,7 +100,7 @@ class Desk:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]
+        self.port = self._runner.addresses[0][1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -190,6 +190,7 @@ class Desk:
             self.live[run.worker.worker_id] = run.worker
         if self.lose_claims:
             self.lose_claims -= 1
+            assert request.transport is not None
             request.transport.abort()
         return Claimed(runs=self.given[claim.claim_id])
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,7 @@ from executor.agents.asks import AskPermission, AskQuestion, Decision
 from executor.agents.errors import AgentFailed
 from executor.agents.profile import Requirement
 from executor.agents.session import AgentSession
-from executor.agents.turn import TurnLimits
-from tests.executor.agents.driven import LIMITS, Berth, state_of, wait_gone
+from tests.executor.agents.driven import LIMITS, Berth, wait_gone
 
 
 async def test_turn__events_in_order(berth: Berth) -> None:
@@ -134,125 +132,6 @@ async def test_turn__crash_takes_daemons_along(berth: Berth) -> None:
 
 
 # Watchdog and limits
-
-
-@pytest.mark.parametrize("hang", [True, "deaf"])
-async def test_watchdog__silence(berth: Berth, hang: bool | str) -> None:  # noqa: FBT001 - a case
-    async with berth.opened() as agent:
-        limits = TurnLimits(silence=0.3, grace=0.3)
-        result = await agent.turn({"text": "a"}, {"hang": hang}, limits=limits)
-        assert (result.outcome, result.reason) == ("failed", Reason.AGENT_SILENT)
-        assert (agent.session.processes == []) is (hang == "deaf")
-
-
-async def test_watchdog__an_open_question_is_not_silence(berth: Berth) -> None:
-    async with berth.opened() as agent:
-        limits = TurnLimits(silence=0.3, duration=0.4, grace=0.3)
-        turn = agent.begin({"shell": "echo hi", "ask": True}, limits=limits)
-        await agent.desk.asked.wait()
-        done, _ = await asyncio.wait([turn], timeout=1.0)
-        assert not done
-        await agent.session.cancel()
-        assert (await turn).outcome == "canceled"
-
-
-async def test_limits__duration(berth: Berth) -> None:
-    async with berth.opened() as agent:
-        limits = TurnLimits(duration=0.4, grace=1)
-        result = await agent.turn({"text": "word " * 500, "delay": 0.02}, limits=limits)
-        assert (result.outcome, result.reason) == ("failed", Reason.DURATION_LIMIT)
-
-
-# Cancel: at each moment, and no process is left
-
-
-async def test_cancel__mid_stream(berth: Berth) -> None:
-    async with berth.opened() as agent:
-        turn = agent.begin({"text": "word " * 500, "delay": 0.02})
-        await agent.desk.until("message.delta")
-        await agent.session.cancel()
-        result = await turn
-        assert (result.outcome, result.reason) == ("canceled", Reason.CANCELED)
-        assert result.text.startswith("word")
-        assert (await agent.say("still there?")).outcome == "completed"
-
-
-@pytest.mark.parametrize("detach", [False, True])
-async def test_cancel__mid_tool(berth: Berth, detach: bool) -> None:  # noqa: FBT001 - a case
-    async with berth.opened() as agent:
-        os.mkfifo(berth.workspace / "pid")
-        turn = agent.begin(
-            {"ignore_sigterm": True},
-            {"shell": "trap '' TERM; echo $$ > pid; exec sleep 300", "detach": detach},
-            {"shell": "sleep 300"},
-        )
-        child = await agent.pid_from("pid")
-        keeper = agent.session._process.pid
-        await agent.session.cancel()
-        assert (await turn).outcome == "canceled"
-        assert agent.desk.of("tool.result")[-1].status == "canceled"
-        await agent.session.end(grace=0.2)
-        assert await asyncio.to_thread(wait_gone, child)
-        assert agent.session.processes == []
-        assert await asyncio.to_thread(wait_gone, keeper)
-
-
-async def test_cancel__mid_permission(berth: Berth) -> None:
-    async with berth.opened() as agent:
-        turn = agent.begin({"write": {"path": "a.txt", "content": "x"}, "ask": True})
-        await agent.desk.asked.wait()
-        await agent.session.cancel()
-        assert (await turn).outcome == "canceled"
-        assert agent.desk.withdrawn == 1
-        assert not (berth.workspace / "a.txt").exists()
-
-
-async def test_cancel__deaf_agent_is_killed(berth: Berth) -> None:
-    async with berth.opened() as agent:
-        turn = agent.begin({"ignore_sigterm": True}, {"text": "a"}, {"hang": "deaf"})
-        await agent.desk.until("message.delta")
-        await agent.session.cancel(grace=0.2)
-        assert (await turn).outcome == "canceled"
-        assert agent.session.processes == []
-
-
-async def test_end__mid_turn_says_nothing_about_the_work(berth: Berth) -> None:
-    async with berth.opened() as agent:
-        turn = agent.begin({"shell": "sleep 300", "ask": True})
-        await agent.desk.asked.wait()
-        await agent.session.end(grace=0.2)
-        result = await turn
-        assert (result.outcome, result.reason) == ("stopped", Reason.EXECUTOR_INTERRUPTED)
-        assert agent.desk.withdrawn == 1
-
-
-async def test_end__a_killed_keeper_leaves_nobody(berth: Berth) -> None:
-    async with berth.opened() as agent:
-        os.mkfifo(berth.workspace / "pid")
-        turn = agent.begin(
-            {"shell": "echo $$ > pid; exec sleep 300", "detach": True}, {"shell": "sleep 300"}
-        )
-        daemon = await agent.pid_from("pid")
-        processes = agent.session.processes
-        os.kill(agent.session._process.pid, signal.SIGKILL)
-        assert (await turn).reason == Reason.AGENT_CRASHED
-        await agent.session.end(grace=0)
-        for pid in (daemon, *processes):
-            assert await asyncio.to_thread(wait_gone, pid)
-
-
-async def test_pause__stops_every_process(berth: Berth) -> None:
-    async with berth.opened() as agent:
-        turn = agent.begin({"text": "word " * 100, "delay": 0.01})
-        await agent.desk.until("message.delta")
-        agent.session.pause()
-        states = [state_of(pid) for pid in agent.session.processes]
-        assert set(states) == {"T"}
-        agent.session.resume()
-        assert (await turn).outcome == "completed"
-
-
-# Permissions and questions
 
 
 @pytest.mark.parametrize(
