@@ -18,15 +18,13 @@ from chassis.metrics import Metrics
 from chassis.problems import handle_exception
 from chassis.requests import RequestScope
 from chassis.server import PortTaken, bind, serve, serve_async
+from chassis.version import VERSION
 
 __all__ = ["VERSION", "PortTaken", "bind", "build_litestar", "serve", "serve_async"]
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 ErrorHandler = Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
-
-VERSION = "0.1.0"
-"""Equal to pyproject.toml's, which an image without installed metadata has not got."""
 
 EXPOSED_HEADERS = [
     "X-Trace-ID",

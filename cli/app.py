@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from chassis.app import VERSION
+from chassis.version import VERSION
 
 COMMANDS = {
     "up": "cli.commands.up:up",
