@@ -35,7 +35,7 @@ async def demo(
     The last line of standard output is one JSON object.
     """
     output = Output()
-    place = (home or Path(tempfile.mkdtemp(prefix="berth-"))).absolute()
+    place = (home or Path(tempfile.mkdtemp(prefix="berth-demo-"))).absolute()
     options = StackOptions(home=place, agent_path=search_path(), quick=home is None)
     _cancel_on_sigterm()
     try:

@@ -1,0 +1,53 @@
+"""What is wrong before anything is asked of a server: code 2, and what would be right."""
+
+import uuid
+
+import pytest
+
+from cli.__main__ import run
+from cli.exits import Exit
+
+AN_ID = str(uuid.uuid4())
+
+WRONG = {
+    "unknown command": (["sail"], "sail"),
+    "no text": (["run"], "TEXT"),
+    "unknown option": (["ls", "--everything"], "--everything"),
+    "not an id": (["show", "seven"], "seven"),
+    "agent of a session": (["run", "hello", "--session", AN_ID, "--agent", "x"], "--agent"),
+    "no answer": (["reply", AN_ID], "--allow"),
+    "two answers": (["reply", AN_ID, "--allow", "--reject"], "--allow"),
+    "a setting without a value": (["up", "--set", "gateway.port"], "SERVICE.SETTING=VALUE"),
+    "a setting of nobody": (["up", "--set", "captain.hat=1"], "captain"),
+    "not a URL": (["ls", "--url", "localhost:8080", "--key", "bk_x"], "http://"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_arguments__wrong(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, named = WRONG[case]
+    assert run(arguments) is Exit.USAGE
+    assert named in capsys.readouterr().err
+
+
+def test_help__names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) is Exit.OK
+    said = capsys.readouterr().out
+    for command in ("up", "demo", "run", "ls", "show", "reply", "stop", "keys", "doctor"):
+        assert command in said
+
+
+def test_exit_codes__are_fixed() -> None:
+    assert {code.name: code.value for code in Exit} == {
+        "OK": 0,
+        "RUN_FAILED": 1,
+        "USAGE": 2,
+        "UNREACHABLE": 3,
+        "NOT_FOUND": 4,
+        "WAITING": 5,
+        "DEPENDENCY_MISSING": 6,
+        "REFUSED": 7,
+        "STILL_RUNNING": 8,
+        "INTERNAL": 70,
+        "INTERRUPTED": 130,
+    }

@@ -1,0 +1,75 @@
+"""`berth up`: one for each state directory, kept running, found again, stopped as a whole."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from cli.exits import Exit
+from cli.stack.leftovers import processes_below
+from tests.cli.test_commands import script
+from tests.fixtures.commands import Up, berth, running_up, start_up
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
+
+
+def test_up__second_one_is_refused(up: Up) -> None:
+    done = up.run("up")
+    assert done.code == Exit.REFUSED
+    assert str(up.process.pid) in done.err
+    assert up.run("ls").code == Exit.OK
+
+
+def test_up__port_is_taken(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = berth(home, "up", "--quick", "--port", str(port))
+    assert done.code == Exit.REFUSED
+    assert f"Port {port}" in done.err
+    assert processes_below(home) == []
+
+
+def test_up__wrong_setting_stops_the_start(home: Path) -> None:
+    done = berth(home, "up", "--quick", "--set", "control-plane.lease_seconds=soon")
+    assert done.code == Exit.RUN_FAILED
+    assert "BERTH_LEASE_SECONDS should be a number" in done.err
+    assert processes_below(home) == []
+
+
+def test_up__a_dead_service_comes_back_under_a_reader(up: Up) -> None:
+    """The stream goes on behind the last event that was seen."""
+    slow = script(*({"text": f"line {number}\n", "delay": 0.1} for number in range(12)))
+    former = up.pid_of("gateway")
+    done = up.run("run", "--agent", "scripted", "--detach", "--json", slow)
+    run_id = done.json()[0]["id"]
+    os.kill(former, signal.SIGKILL)
+    followed = up.run("show", run_id, "--follow")
+    assert [line for line in followed.lines() if line.startswith("line")] == [
+        f"line {number}" for number in range(12)
+    ]
+    assert "gateway was ended by SIGKILL" in up.said
+    assert up.pid_of("gateway") != former
+
+
+def test_up__killed_and_started_again() -> None:
+    """Its services are ended, its workers adopted: the run that was under way goes on."""
+    with running_up() as first:
+        long = script({"text": "under way\n"}, {"sleep": 8}, {"text": "arrived\n"})
+        made = first.run("run", "--agent", "scripted", "--wait", "4", "--json", long)
+        entries = made.json()
+        assert any(entry["event"]["kind"] == "run.started" for entry in entries), made
+        run_id, key = entries[0]["run_id"], (first.home / "secrets" / "api-key").read_text()
+        first.process.kill()
+        first.process.wait()
+        assert first.run("ls").code == Exit.UNREACHABLE
+        second = start_up(first.home)
+        second.wait_until_ready()
+        followed = second.run("show", run_id, "--follow", "--json").json()
+        assert followed[-1]["event"] == {"kind": "run.closed", "state": "succeeded"}
+        assert {entry["attempt"] for entry in followed if entry["attempt"]} == {1}
+        assert (second.home / "secrets" / "api-key").read_text() == key
+        assert second.end(signal.SIGINT) == Exit.OK
+        assert "Berth is stopped." in second.said
+        assert processes_below(second.home) == []

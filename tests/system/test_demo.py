@@ -1,0 +1,38 @@
+"""`berth demo`, as a newcomer runs it: its last line, and nothing left."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cli.demo.play import Summary
+from cli.settings import search_path
+from tests.fixtures.commands import ROOT
+
+
+@pytest.mark.timeout(240)
+def test_demo__its_last_line() -> None:
+    folder = Path(tempfile.gettempdir())
+    before = set(folder.glob("berth-demo-*"))
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "demo"],
+        env={"PATH": search_path(), "HOME": str(Path.home()), "PYTHONPATH": str(ROOT)},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=220,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = msgspec.json.decode(done.stdout.splitlines()[-1])
+    assert list(summary) == list(Summary.__struct_fields__)
+    assert summary["ok"] is True
+    assert summary["run_state"] == "succeeded"
+    assert summary["resumed"] == "native"
+    assert summary["events"] > 20
+    assert 0 < summary["first_event_ms"] < 60_000
+    assert set(folder.glob("berth-demo-*")) == before
