@@ -149,6 +149,8 @@ class ScriptedAgent:
             try:
                 return await turn
             except asyncio.CancelledError:
+                if _abandoned():
+                    raise  # not the client's cancel: who comes back goes on with this turn
                 session.store.append("turn_end", stop_reason="cancelled")
                 return {"stopReason": "cancelled"}
             finally:
@@ -176,6 +178,12 @@ class ScriptedAgent:
 
     def _stay(self) -> None:
         self.stubborn = True
+
+
+def _abandoned() -> bool:
+    """The request itself is being cancelled, because the client is gone."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def main() -> None:

@@ -273,6 +273,23 @@ async def test_crash__interrupted_tool_is_asked_for_again(start: Start) -> None:
         assert [call.tool_call_id for call in agent.client.asked] == ["call_2"]
 
 
+async def test_lost_client__is_no_cancel_and_the_turn_goes_on(start: Start, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    async with start() as agent:
+        session_id = await agent.new()
+        os.mkfifo(agent.workspace / "begun")
+        command = "test -e go || { echo > begun; exec sleep 300; }"
+        steps = script({"shell": command}, {"effect": {"path": str(ledger), "key": "after"}})
+        turn = asyncio.create_task(agent.prompt(session_id, steps))
+        await asyncio.to_thread(read_fifo, agent.workspace / "begun")
+    await asyncio.gather(turn, return_exceptions=True)
+    (agent.workspace / "go").touch()
+    async with start() as agent:
+        await agent.connection.resume_session(session_id=session_id, cwd=str(agent.workspace))
+        await agent.prompt(session_id, said("Please go on."))
+        assert ledger.read_text().split() == ["after"]
+
+
 async def test_cancel__ends_the_turn_and_the_shell(start: Start) -> None:
     async with start() as agent:
         session_id = await agent.new()
