@@ -25,7 +25,7 @@ DEADLINE = 30.0
 
 THREADS = 16
 LONGEST_EXPIRY = 900
-"""Seconds: design section 5."""
+"""Seconds. No signed URL lives longer."""
 
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 AUDIENCE = "control_plane"
 REMEMBERED_SECONDS = 8.0
-"""From the asking on; design section 7 promises at most 10."""
+"""From the asking on; 10 s are promised as the bound on revocation."""
 
 MOST_REMEMBERED = 20_000
 
