@@ -15,9 +15,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -90,7 +91,7 @@ async def subscribe(port: int, number: int, counts: Counts) -> list[asyncio.Tran
 
 # --- writers ---------------------------------------------------------------------------------
 
-Send = Callable[[int, int], Awaitable[None]]
+Send = Callable[[int, int], Coroutine[Any, Any, None]]
 
 
 class Writer:

@@ -146,6 +146,8 @@ class Fanout:
                 await self._poll()
             except DATABASE_AWAY as error:
                 _log.warning("fanout_poll_failed", reason=str(error) or type(error).__name__)
+            except Exception:  # noqa: BLE001 # the top of a loop: without it wakes are all there is
+                _log.exception("fanout_poll_failed")
 
     async def _poll(self) -> None:
         """One statement for all topics: what a lost wake left unread is found here."""
@@ -216,6 +218,9 @@ class Topic:
                 complete = await self._read()
             except DATABASE_AWAY as error:
                 _log.warning("stream_read_failed", reason=str(error) or type(error).__name__)
+                complete = True
+            except Exception:  # noqa: BLE001 # the top of a loop: the poll asks for it again
+                _log.exception("stream_read_failed", stream=str(self.stream_id))
                 complete = True
             if complete:
                 await self._subscription.wait(LONG_SECONDS)

@@ -178,6 +178,8 @@ class Wakeups:
                     await self._send_while_open(line)
             except _BROKEN as error:
                 _log.warning("wakeups_disconnected", reason=str(error) or type(error).__name__)
+            except Exception:  # noqa: BLE001 # the top of a loop: it is opened anew
+                _log.exception("wakeups_failed")
             finally:
                 self._connected.clear()
             if not self._stopping:
