@@ -9,6 +9,10 @@ THRESHOLD = 8
 PAUSE_SECONDS = 1.0
 PAUSE_LONGEST = 5.0
 """A target that came back waits this long for its callers, at most."""
+PROBE_SECONDS = 1.0
+"""A probe without an answer for so long lets another call be one too: a long poll that is heard
+well says nothing for many seconds, and heartbeats must not wait for it.
+"""
 
 
 class Breaker:
@@ -19,28 +23,31 @@ class Breaker:
         self._failures = 0
         self._pause = PAUSE_SECONDS
         self._open_until = 0.0
-        self._probing = False
+        self._probes = 0
+        self._probed_at = 0.0
 
     def refusal(self) -> float | None:
         """Seconds after which to ask again, or None if a call may be made now."""
         if self._failures < THRESHOLD:
             return None
-        remaining = self._open_until - self._clock.monotonic()
-        if remaining > 0:
-            return remaining
-        return self._pause if self._probing else None
+        allowed_at = self._open_until
+        if self._probes:
+            allowed_at = max(allowed_at, self._probed_at + PROBE_SECONDS)
+        remaining = allowed_at - self._clock.monotonic()
+        return remaining if remaining > 0 else None
 
     @contextmanager
     def watching(self) -> Generator[None]:
         """Around a call that was not refused; in it, the call tells `succeeded` or `failed`."""
         probe = self._failures >= THRESHOLD
-        self._probing = self._probing or probe
+        if probe:
+            self._probes += 1
+            self._probed_at = self._clock.monotonic()
         try:
             yield
         finally:
             # also when the probe was cancelled and told nothing: the next call is one
-            if probe:
-                self._probing = False
+            self._probes -= probe
 
     def succeeded(self) -> None:
         self._failures = 0
@@ -49,7 +56,7 @@ class Breaker:
     def failed(self) -> None:
         if self._failures < THRESHOLD:
             self._failures += 1
-        elif self._probing:
+        elif self._probes:
             self._pause = min(self._pause * 2, PAUSE_LONGEST)
         # what was under way when it opened must not lengthen the pause
         if self._failures == THRESHOLD and self._clock.monotonic() >= self._open_until:
