@@ -31,10 +31,10 @@ NOT_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharact
 
 
 def handle_database_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    return handle_exception(request, _told(error))
+    return handle_exception(request, told(error))
 
 
-def _told(error: Exception) -> Exception:
+def told(error: Exception) -> Exception:
     if isinstance(error, NOT_TEXT):
         return BerthError(
             Code.VALIDATION,

@@ -58,7 +58,7 @@ class Database:
     @asynccontextmanager
     async def unit(self) -> AsyncGenerator[Unit]:
         """A transaction at READ COMMITTED, committed on leaving; an exception rolls it back."""
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             async with connection.transaction():
                 unit = Unit(connection)
                 yield unit
@@ -68,8 +68,17 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[Connection]:
         """A connection for reads, each its own snapshot."""
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Connection]:
+        """A connection that was cut while it stood idle is told as any other that is lost."""
+        try:
+            async with self._pool.acquire() as connection:
+                yield connection
+        except asyncpg.InternalClientError as error:
+            raise asyncpg.InterfaceError("the connection was lost") from error
 
     async def close(self) -> None:
         await self._pool.close()
