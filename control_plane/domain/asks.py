@@ -32,6 +32,7 @@ def asked(state: SessionState, run: RunRow, entry: Asked) -> None:
         _say_if_taken_before(state, run, request)
     state.tell(_requested(request, reattached=former is not None), run=run, project=True)
     run.state = RunState.WAITING
+    line.task_changed(state, run)
 
 
 def _identical(state: SessionState, run: RunRow, entry: Asked) -> RequestRow | None:
@@ -101,6 +102,7 @@ def go_on(state: SessionState, run: RunRow) -> None:
     waits = any(r.state in OPEN and r.attempt == run.attempt for r in state.requests)
     if run.state is RunState.WAITING and not waits:
         run.state = RunState.RUNNING
+        line.task_changed(state, run)
 
 
 def choose(request: RequestRow, reply: Reply) -> AskOption | None:

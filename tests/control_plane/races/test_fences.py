@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 from uuid import uuid4
 
 import pytest
@@ -300,3 +301,17 @@ async def test_heartbeat__a_run_that_its_executor_does_not_have_is_released(
     await office.heartbeat(host, berth, idle_seconds=3600)
     run = await office.run(berth.run_id)
     assert (run["now"], run["attempt"]) == ("queued", 2)
+
+
+async def test_task__is_told_that_its_run_waits(office: Office) -> None:
+    session, host = await office.session(), await office.host()
+    berth = await office.running(session, host)
+    task = await office.task(session)
+    await office.execute("UPDATE runs SET task_id = $1 WHERE id = $2", task, berth.run_id)
+    ask = berth.asked()
+    await office.report(berth, ask)
+    await office.allow(ask.ask_id)
+    await office.take(berth, ask.ask_id, ask.ask_id)
+    told = await office.fetch("SELECT payload FROM outbox WHERE type = 'task' ORDER BY id")
+    states = [json.loads(row["payload"])["run_state"] for row in told]
+    assert states == ["waiting", "running"]
