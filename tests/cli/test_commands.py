@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import uuid
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 
 from cli.exits import Exit
 from contracts.events import LogEntry, MessageDelta, RunClosed
-from tests.fixtures.commands import Up, berth_environment
+from tests.fixtures.commands import Up, read_until
 
 ASKS = [{"shell": "echo done > done.txt", "ask": True}, {"text": "Thank you.\n"}]
 
@@ -97,13 +95,9 @@ def test_run__longer_than_waited_for(up: Up) -> None:
 
 
 def test_run__left_with_ctrl_c(up: Up) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "cli", "run", "--agent", "scripted",
-         script({"text": "Hello.\n"}, {"sleep": 60})],
-        env=berth_environment(up.home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert any("Hello." in line for line in process.stdout)
+    long = script({"text": "Hello.\n"}, {"sleep": 60})
+    with up.begun("run", "--agent", "scripted", long) as process:
+        read_until(process, "Hello.")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert process.returncode == Exit.INTERRUPTED

@@ -1,5 +1,6 @@
 """`berth up`: one for each state directory, kept running, found again, stopped as a whole."""
 
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import pytest
 from cli.exits import Exit
 from cli.stack.leftovers import processes_below
 from tests.cli.test_commands import script
-from tests.fixtures.commands import Up, berth, running_up, start_up
+from tests.fixtures.commands import Up, berth, read_until, running_up, start_up
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
 
@@ -42,11 +43,11 @@ def test_up__a_dead_service_comes_back_under_a_reader(up: Up) -> None:
     """The stream goes on behind the last event that was seen."""
     slow = script(*({"text": f"line {number}\n", "delay": 0.1} for number in range(12)))
     former = up.pid_of("gateway")
-    done = up.run("run", "--agent", "scripted", "--detach", "--json", slow)
-    run_id = done.json()[0]["id"]
-    os.kill(former, signal.SIGKILL)
-    followed = up.run("show", run_id, "--follow")
-    assert [line for line in followed.lines() if line.startswith("line")] == [
+    with up.begun("run", "--agent", "scripted", slow) as reader:
+        lines = read_until(reader, "line 2")
+        os.kill(former, signal.SIGKILL)
+        lines += read_until(reader, "succeeded")
+    assert [line for line in lines if line.startswith("line")] == [
         f"line {number}" for number in range(12)
     ]
     assert "gateway was ended by SIGKILL" in up.said
@@ -57,10 +58,9 @@ def test_up__killed_and_started_again() -> None:
     """Its services are ended, its workers adopted: the run that was under way goes on."""
     with running_up() as first:
         long = script({"text": "under way\n"}, {"sleep": 8}, {"text": "arrived\n"})
-        made = first.run("run", "--agent", "scripted", "--wait", "4", "--json", long)
-        entries = made.json()
-        assert any(entry["event"]["kind"] == "run.started" for entry in entries), made
-        run_id, key = entries[0]["run_id"], (first.home / "secrets" / "api-key").read_text()
+        with first.begun("run", "--agent", "scripted", "--json", long) as reader:
+            entry = json.loads(read_until(reader, "message.delta")[-1])
+        run_id, key = entry["run_id"], (first.home / "secrets" / "api-key").read_text()
         first.process.kill()
         first.process.wait()
         assert first.run("ls").code == Exit.UNREACHABLE
