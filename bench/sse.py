@@ -56,7 +56,7 @@ class Subscriber(asyncio.Protocol):
         self._tail = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.write(b"GET /stream HTTP/1.1\r\nHost: bench\r\n\r\n")  # type: ignore[attr-defined]
+        transport.write(b"GET /stream HTTP/1.1\r\nHost: bench\r\n\r\n")  # type: ignore[attr-defined]  # a transport
 
     def data_received(self, data: bytes) -> None:
         if not self._ready.done():
