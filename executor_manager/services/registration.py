@@ -8,6 +8,7 @@ from uuid import UUID
 
 from chassis.errors import BerthError, CallFailed
 from chassis.logs import get_logger
+from chassis.telemetry import span, use_traceparent
 from contracts.workers import AgentOffer, ClaimedRun, Register, Registered, WorkerGrant
 from executor_manager.containers.errors import BackendError
 from executor_manager.services.activation import Activation
@@ -53,7 +54,14 @@ class Registration:
             await asyncio.sleep(RETRY_LONGEST / 2)  # two with one identity must not race
 
     def accept(self, run: ClaimedRun) -> None:
-        """A claimed run: a fresh worker is started; for another its command is on its way."""
+        """A claimed run: a fresh worker is started; for another its command is on its way.
+
+        In the trace of the message that the run answers; the worker's start too.
+        """
+        with use_traceparent(run.traceparent or None), span("claimed", run=str(run.run_id)):
+            self._take(run)
+
+    def _take(self, run: ClaimedRun) -> None:
         worker = self.workers.get(run.worker.worker_id)
         if worker is not None:
             self._renew(worker, run.worker)
