@@ -26,7 +26,7 @@ class Entry(Wire, frozen=True, kw_only=True, tag_field="type"):
 
     seq: Annotated[int, msgspec.Meta(ge=1)]
     at: datetime.datetime
-    trace_id: str = ""
+    trace_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{0,32}$")] = ""
 
 
 class EventReported(Entry, frozen=True, kw_only=True, tag="event"):

@@ -14,6 +14,7 @@ from contracts.runs import RunState
 from contracts.spool import Asked
 from control_plane.domain import line
 from control_plane.domain.session_state import RequestRow, RunRow, SessionState
+from control_plane.domain.words import storable
 
 OPEN = frozenset({RequestState.PENDING, RequestState.ANSWERED})
 
@@ -67,8 +68,8 @@ def _new(run: RunRow, entry: Asked) -> RequestRow:
         ask_id=entry.ask_id,
         type=entry.kind,
         state=RequestState.PENDING,
-        title=entry.title,
-        tool=entry.tool,
+        title=storable(entry.title),
+        tool=storable(entry.tool),
         input=entry.input,
         input_hash=entry.input_hash,
         options=entry.options,

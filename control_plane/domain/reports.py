@@ -61,6 +61,7 @@ from control_plane.domain.session_state import (
     SessionState,
     WorkerRow,
 )
+from control_plane.domain.words import storable
 
 REPORTABLE = (
     MessageDelta,
@@ -146,7 +147,8 @@ def _run_entry(fold: Fold, entry: RunEntry) -> None:
         case RunFinishedReported():
             _finished(fold, run, entry)
         case RunInterrupted():
-            line.lose(fold.state, run, entry.reason, fold.policy, entry.detail)
+            detail = storable(entry.detail)
+            line.lose(fold.state, run, entry.reason, fold.policy, detail)
         case RunParkedReported():
             line.park(fold.state, run)
         case _:
@@ -266,12 +268,13 @@ def _finished(fold: Fold, run: RunRow, entry: RunFinishedReported) -> None:
     if entry.usage is not None:
         state.usage.append((run.id, run.attempt, entry.usage))
     if entry.state == "failed" and entry.retryable and ADVICE[entry.reason].retry_helps:
-        line.retry_or_fail(state, run, entry.reason, fold.policy, detail=entry.detail)
+        detail = storable(entry.detail)
+        line.retry_or_fail(state, run, entry.reason, fold.policy, detail=detail)
         return
     end = RunEnd(
         reason=entry.reason,
-        detail=entry.detail,
-        output=entry.output,
+        detail=storable(entry.detail),
+        output=storable(entry.output),
         snapshot_id=None if unsaved else entry.snapshot_id,
         unsaved=unsaved,
     )

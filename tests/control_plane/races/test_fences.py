@@ -5,6 +5,7 @@ import dataclasses
 import json
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from chassis.errors import BerthError, Stale
@@ -315,3 +316,16 @@ async def test_task__is_told_that_its_run_waits(office: Office) -> None:
     told = await office.fetch("SELECT payload FROM outbox WHERE type = 'task' ORDER BY id")
     states = [json.loads(row["payload"])["run_state"] for row in told]
     assert states == ["waiting", "running"]
+
+
+async def test_report__nul_in_what_an_agent_said_is_stored(office: Office) -> None:
+    session, host = await office.session(), await office.host()
+    berth = await office.running(session, host)
+    nul = "a\x00b"
+    asked = msgspec.structs.replace(berth.asked(), title=nul, tool=nul, input={nul: nul})
+    said = berth.text(nul)
+    finish = berth.finish("failed", Reason.AGENT_ERROR, detail=nul, output=nul, snapshot_id=None)
+    answer = await office.report(berth, asked, said, finish)
+    assert answer.refused == []
+    run = await office.run(berth.run_id)
+    assert (run["now"], run["output"]) == ("failed", "a\N{REPLACEMENT CHARACTER}b")
