@@ -4,14 +4,18 @@ import asyncio
 import shutil
 import signal
 import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from cli.agents import require_agent
 from cli.client import ApiClient, Place
+from cli.demo.model import running_model
 from cli.demo.play import Play, Summary
-from cli.demo.scenario import Scenario, scripted
+from cli.demo.scenario import Scenario, claude_code, scripted
 from cli.demo.turn import DemoFailed
 from cli.exits import Exit
 from cli.output import Output, StepReporter
@@ -20,12 +24,14 @@ from cli.stack.leftovers import processes_below
 from cli.stack.options import StackOptions
 from cli.stack.stack import running_stack
 
-SCENARIOS = {"scripted": scripted}
+SCENARIOS = {"scripted": scripted, "claude-code": claude_code}
 
 
 async def demo(
     *,
-    agent: Annotated[Literal["scripted"], Parameter(help="Which agent to show.")] = "scripted",
+    agent: Annotated[
+        Literal["scripted", "claude-code"], Parameter(help="Which agent to show.")
+    ] = "scripted",
     home: Annotated[
         Path | None, Parameter(help="The stack's state; kept. Else a directory that is removed.")
     ] = None,
@@ -35,8 +41,11 @@ async def demo(
     The last line of standard output is one JSON object.
     """
     output = Output()
+    path = search_path()
+    require_agent(agent, path)
     place = (home or Path(tempfile.mkdtemp(prefix="berth-demo-"))).absolute()
-    options = StackOptions(home=place, agent_path=search_path(), quick=home is None)
+    place.mkdir(parents=True, exist_ok=True)
+    options = StackOptions(home=place, agent_path=path, quick=home is None)
     _cancel_on_sigterm()
     try:
         summary = await _show(options, SCENARIOS[agent](), output)
@@ -50,10 +59,13 @@ async def demo(
 
 
 async def _show(options: StackOptions, scenario: Scenario, output: Output) -> Summary:
-    async with (
-        running_stack(options, StepReporter(output)) as ready,
-        ApiClient(Place(url=ready.url, key=ready.key)) as client,
-    ):
+    async with AsyncExitStack() as around:
+        if scenario.needs_model:
+            url = await around.enter_async_context(running_model(options.home / "model.jsonl"))
+            options = replace(options, overrides={"executor": {"model_base_url": url}})
+        ready = await around.enter_async_context(running_stack(options, StepReporter(output)))
+        place = Place(url=ready.url, key=ready.key)
+        client = await around.enter_async_context(ApiClient(place))
         play = Play(client, home=options.home, scenario=scenario, output=output)
         summary = await play.play()
     left = processes_below(options.home)

@@ -24,6 +24,8 @@ class Scenario:
     nonce: str
     first: str
     second: str
+    needs_model: bool = False
+    """A real agent: its model is the scripted one."""
     kept_file: str = KEPT_FILE
     kept_content: str = _CONTENT
     guarded_file: str = GUARDED_FILE
@@ -49,6 +51,33 @@ def scripted() -> Scenario:
         nonce=nonce,
         first=f"Plan a voyage, and keep the password.\n<<SCRIPT{json.dumps(steps)}SCRIPT>>",
         second="recall password",
+    )
+
+
+def claude_code() -> Scenario:
+    """The real agent; what its model says is scripted, and comes through the whole of it."""
+    nonce = secrets.token_hex(16)
+    subjects = ("Write the plan", "Run a command")
+    first: list[dict[str, object]] = [
+        {"think": "Two steps will do.", "text": "Ahoy. I plan a short voyage."},
+        # each task has to be there before it can be updated
+        *({"tools": [["TaskCreate", {"subject": one, "description": one}]]} for one in subjects),
+        {"tools": [["Write", {"file_path": f"{{cwd}}/{KEPT_FILE}", "content": _CONTENT}]]},
+        {"tools": [["TaskUpdate", {"taskId": "1", "status": "completed"}]]},
+        # plain redirections into the workspace pass unasked in this mode, a shell's do not
+        {"tools": [["Bash", {"command": f"sh -c 'echo approved >> {GUARDED_FILE}'"}]]},
+        {"tools": [["TaskUpdate", {"taskId": "2", "status": "completed"}]]},
+        {"text": "Everything is written down."},
+    ]
+    first[0]["tools"] = first.pop(1)["tools"]
+    second = [{"recall": r"password is (\w+)"}]
+    return Scenario(
+        agent="claude-code",
+        nonce=nonce,
+        first=f"Plan a voyage; the password is {nonce}.\n<<SCRIPT{json.dumps(first)}SCRIPT>>",
+        second=f"What is the word I told you?\n<<SCRIPT{json.dumps(second)}SCRIPT>>",
+        needs_model=True,
+        options=RunOptions(mode="edits", model="scripted-1"),
     )
 
 

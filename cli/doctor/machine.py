@@ -1,35 +1,20 @@
 """This machine: interpreter, embedded programs, state directory, disk, ports, agents."""
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
+from cli.agents import Offer, offers
 from cli.doctor.findings import Finding
 from cli.embedded.access import AGENT_USER, database_user, require_traversable
 from cli.embedded.errors import EmbeddedError
 from cli.embedded.object_store import program
 from cli.embedded.ports import Ports, is_free
 from cli.embedded.postgres_binaries import locate
-from cli.embedded.processes import PLAIN_ENV
 from cli.embedded.state import LEAST_FREE_BYTES, require_room
-from cli.stack.services import own_env
-
-_AGENTS_WITHIN = 30.0
-
-
-class _Missing(msgspec.Struct, frozen=True):
-    what: str
-    how: str
-
-
-class _Offer(msgspec.Struct, frozen=True):
-    agent: str
-    missing: _Missing | None
+from cli.exits import CliError
 
 
 def look_at_machine(home: Path, *, path: str, running: bool) -> list[Finding]:
@@ -94,20 +79,13 @@ def _ports(home: Path) -> Finding:
 
 
 def _agents(path: str) -> list[Finding]:
-    done = subprocess.run(
-        [sys.executable, "-m", "executor.agents", path],
-        env={**PLAIN_ENV, **own_env()},
-        capture_output=True,
-        timeout=_AGENTS_WITHIN,
-        check=False,
-    )
-    if done.returncode != 0:
-        error = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return [Finding(what="agents", verdict="bad", found=" ".join(error))]
-    return [_agent(offer) for offer in msgspec.json.decode(done.stdout, type=list[_Offer])]
+    try:
+        return [_agent(offer) for offer in offers(path)]
+    except CliError as error:
+        return [Finding(what="agents", verdict="bad", found=str(error))]
 
 
-def _agent(offer: _Offer) -> Finding:
+def _agent(offer: Offer) -> Finding:
     if offer.missing is None:
         return Finding(what=f"agent {offer.agent}", verdict="ok", found="can run here")
     missing = offer.missing

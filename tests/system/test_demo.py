@@ -8,17 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cli.agents import offers
 from cli.demo.play import Summary
 from cli.settings import search_path
 from tests.fixtures.commands import ROOT
 
 
-@pytest.mark.timeout(240)
-def test_demo__its_last_line() -> None:
+def demo_passes(agent: str) -> None:
     folder = Path(tempfile.gettempdir())
     before = set(folder.glob("berth-demo-*"))
     done = subprocess.run(
-        [sys.executable, "-m", "cli", "demo"],
+        [sys.executable, "-m", "cli", "demo", "--agent", agent],
         env={"PATH": search_path(), "HOME": str(Path.home()), "PYTHONPATH": str(ROOT)},
         cwd="/",
         stdin=subprocess.DEVNULL,
@@ -36,3 +36,17 @@ def test_demo__its_last_line() -> None:
     assert summary["events"] > 20
     assert 0 < summary["first_event_ms"] < 60_000
     assert set(folder.glob("berth-demo-*")) == before
+
+
+@pytest.mark.timeout(240)
+def test_demo__its_last_line() -> None:
+    demo_passes("scripted")
+
+
+@pytest.mark.agents
+@pytest.mark.timeout(240)
+def test_demo__with_the_real_claude_code() -> None:
+    missing = {offer.agent: offer.missing for offer in offers(search_path())}["claude-code"]
+    if missing is not None:
+        pytest.skip(f"agents: {missing.what}: {missing.how}")
+    demo_passes("claude-code")

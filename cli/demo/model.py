@@ -1,0 +1,44 @@
+"""The scripted model server as a child, for a demo with a real agent."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+from cli.demo.turn import DemoFailed
+from cli.embedded.processes import PLAIN_ENV
+from cli.stack.services import own_env
+
+_WITHIN = 20.0
+
+
+@contextlib.asynccontextmanager
+async def running_model(log: Path) -> AsyncGenerator[str]:
+    """Gives its URL; what it was asked is written to `log`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "scripted.model_server", "--log", str(log)),
+        env={**PLAIN_ENV, **own_env()},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield await _url(process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _url(process: asyncio.subprocess.Process) -> str:
+    if process.stdout is None:
+        raise DemoFailed("the model server has no output")
+    try:
+        async with asyncio.timeout(_WITHIN):
+            found: Any = json.loads(await process.stdout.readline())
+    except (TimeoutError, ValueError) as error:
+        raise DemoFailed("the model server did not start") from error
+    return str(found["url"])
