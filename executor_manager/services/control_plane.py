@@ -60,9 +60,11 @@ class ControlPlane:
     async def heartbeat(
         self, workers: list[WorkerReportedState], *, draining: bool
     ) -> list[WorkerVerdict]:
+        """Never held back by an open breaker: leases run out while it is."""
         answer = await self._call(
             HEARTBEAT,
             lambda now: Heartbeat(incarnation=now, draining=draining, workers=workers),
+            paced=True,
         )
         return answer.workers
 
@@ -123,13 +125,18 @@ class ControlPlane:
             pause = min(pause * 2, REPORT_LONGEST)
 
     async def _call(
-        self, endpoint: Endpoint[Req, Res], body: Callable[[int], Req], **path: str
+        self,
+        endpoint: Endpoint[Req, Res],
+        body: Callable[[int], Req],
+        *,
+        paced: bool = False,
+        **path: str,
     ) -> Res:
         await self.registered.wait()
         incarnation = self._incarnation
         path = {"manager_id": str(self.manager_id), **path}
         try:
-            return await self._client.call(endpoint, body(incarnation), path=path)
+            return await self._client.call(endpoint, body(incarnation), path=path, paced=paced)
         except CallFailed as failure:
             if _superseded(failure) and incarnation == self._incarnation:
                 self.stale.set()

@@ -196,3 +196,17 @@ async def test_breaker__opens_probes_and_closes(
     await clock.advance(1.0)
     assert await client.call(FLAKY_ONCE, Echo(text="x")) == Echo(text="x")
     assert await client.call(FLAKY_ONCE, Echo(text="y")) == Echo(text="y")
+
+
+async def test_breaker__lets_a_call_of_its_own_pace_through(
+    client: ServiceClient, peer: Peer
+) -> None:
+    peer.failures_left = THRESHOLD
+    for _ in range(THRESHOLD):
+        with pytest.raises(CallFailed):
+            await client.call(FLAKY_ONCE, Echo(text="x"))
+    with pytest.raises(CallFailed) as refused:
+        await client.call(FLAKY_ONCE, Echo(text="x"))
+    assert refused.value.attempts == 0
+    assert await client.call(FLAKY_ONCE, Echo(text="x"), paced=True) == Echo(text="x")
+    assert await client.call(FLAKY_ONCE, Echo(text="y")) == Echo(text="y")
