@@ -60,6 +60,8 @@ class Saves:
         self._base_id: UUID | None = None
         self._head_known = False
         self._checkpointing: asyncio.Task[None] | None = None
+        self._checkpointed: RunReporter | None = None
+        """Who asked last: by the time it is due, another attempt may be under way."""
         self._checkpointed_at = clock.monotonic()
 
     async def plan(self) -> RestorePlan:
@@ -127,13 +129,10 @@ class Saves:
             return await self._save(SnapshotKind.SIDE)
 
     def checkpoint_soon(self, run: RunReporter) -> None:
-        """In the background, unless one was lately or a save is under way."""
-        now = self._clock.monotonic()
-        recent = now - self._checkpointed_at < self._interval
-        if recent or self._one.locked() or self._checkpointing is not None:
-            return
-        self._checkpointed_at = now
-        self._checkpointing = asyncio.create_task(self._checkpoint(run), name="checkpoint")
+        """In the background, not before the interval since the last one is over; one at a time."""
+        self._checkpointed = run
+        if self._checkpointing is None:
+            self._checkpointing = asyncio.create_task(self._checkpoint(), name="checkpoint")
 
     def refused(self, entry: SnapshotCommitted) -> None:
         """The control plane did not take it: its head is not what was believed here."""
@@ -146,9 +145,13 @@ class Saves:
     async def close(self) -> None:
         await self._stop_checkpoint()
 
-    async def _checkpoint(self, run: RunReporter) -> None:
+    async def _checkpoint(self) -> None:
         try:
+            due = self._checkpointed_at + self._interval
+            await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
             async with self._one:
+                self._checkpointed_at = self._clock.monotonic()
+                run = self._checkpointed
                 saved = await self._save(SnapshotKind.CHECKPOINT)
                 await self._commit(saved, run)
         except (WorkspaceError, OSError, Superseded) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cli.stream import Seen
 from contracts.events import RunFinished, RunRetrying
 from contracts.spool import AnyEntry, EventReported
 from executor.segments import Segments
@@ -115,6 +116,12 @@ async def test_kill__of_the_executor_loses_nothing_of_its_spool(
     await examine(stack, visitor)
 
 
+def checkpointed(seen: list[Seen]) -> bool:
+    """After the second tool call: what is restored knows of both."""
+    kinds = [one.kind for one in seen if one.kind in {"tool.result", "workspace.saved"}]
+    return kinds.count("tool.result") >= 2 and kinds[-1] == "workspace.saved"
+
+
 async def test_frozen_executor__is_taken_over_and_not_heard_any_more(
     stack: EmbeddedStack, visitor: Visitor, figures: Figures
 ) -> None:
@@ -122,6 +129,7 @@ async def test_frozen_executor__is_taken_over_and_not_heard_any_more(
     made = voyage(stack, pieces=100)
     shadow = await visitor.send(made.prompt)
     await under_way(shadow)
+    await shadow.until(checkpointed)
     box = stack.box(visitor.session_of(shadow))
     former = [one for one in (box.executor(), *box.processes()) if one is not None]
     for one in former:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from chassis.logs import get_logger
 from contracts.commands import RunSpec
-from contracts.events import Event, MessageStop
+from contracts.events import Event, MessageStop, ToolResult
 from executor.agents.asks import Ask, Decision
 from executor.agents.session import AgentSession
 from executor.agents.turn import TurnLimits, TurnResult
@@ -83,7 +83,7 @@ class RunTurn:
                 with suppress(Ended):
                     await self._request.unless_ended(self._run.room())
         await self._run.event(event)
-        if isinstance(event, MessageStop):
+        if isinstance(event, MessageStop | ToolResult):
             self._worker.saves.checkpoint_soon(self._run)
 
     async def _ask(self, ask: Ask) -> Decision:
