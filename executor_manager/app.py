@@ -116,6 +116,7 @@ class Manager:
             duties=host.duties,
             control_plane=host.control_plane,
             idle_after=registered.idle_after_seconds,
+            idle_after_when_full=settings.idle_after_when_full_seconds,
         )
         watch = self._supervision_loop()
         self._loop("status", settings.status_interval_seconds, self._status.run_once)

@@ -58,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     status_interval_seconds: Seconds = 1.0
     supervision_interval_seconds: Seconds = 1.0
     idle_interval_seconds: Seconds = 2.0
+    idle_after_when_full_seconds: Seconds = 2.0
+    """Where no place is free, the worker that is idle longest, and for so long, is stopped."""
     relay_interval_seconds: Seconds = 1.0
     relay_wait_seconds: Seconds = 20.0
     """How long the relay holds a request while its upstream is away."""

@@ -1,4 +1,8 @@
-"""Asks whether workers that have been idle for long may stop; the command then comes to them."""
+"""Asks whether workers that have been idle for long may stop; the command then comes to them.
+
+On a full host the one that has been idle longest goes early, one at a time, so that there is room
+for the next session.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,24 +25,32 @@ class IdleLoop:
     duties: Duties
     control_plane: ControlPlane
     idle_after: float
+    idle_after_when_full: float
 
     async def run_once(self) -> None:
+        idle = {worker.id: seconds for worker in self.workers if (seconds := self._idle(worker))}
         for worker in self.workers:
-            if self._may_ask(worker):
+            if idle.get(worker.id, 0.0) >= self.idle_after:
+                await self._ask(worker)
+        if idle and not self.workers.free and not any(map(self._stops, self.workers)):
+            longest = max(idle, key=lambda worker_id: idle[worker_id])
+            worker = self.workers.get(longest)
+            if worker is not None and idle[longest] >= self.idle_after_when_full:
                 await self._ask(worker)
 
-    def _may_ask(self, worker: Worker) -> bool:
+    def _idle(self, worker: Worker) -> float:
+        """For how long; 0 for one that must not be asked."""
         status = worker.status
         if worker.stage is not Stage.LIVE or status is None or self.duties.busy(worker):
-            return False
+            return 0.0
+        if self._stops(worker) or status.phase is not ExecutorPhase.READY:
+            return 0.0
+        return status.idle_seconds or 0.0
+
+    def _stops(self, worker: Worker) -> bool:
+        """It was granted lately."""
         now = asyncio.get_running_loop().time()
-        if worker.stop_asked_at is not None and now - worker.stop_asked_at < ASK_AGAIN_SECONDS:
-            return False
-        return (
-            status.phase is ExecutorPhase.READY
-            and status.idle_seconds is not None
-            and status.idle_seconds >= self.idle_after
-        )
+        return worker.stop_asked_at is not None and now - worker.stop_asked_at < ASK_AGAIN_SECONDS
 
     async def _ask(self, worker: Worker) -> None:
         try:

@@ -174,6 +174,16 @@ async def test_idle_but_not_granted__goes_on(start: Start, desk: Desk) -> None:
     assert desk.changed(worker, "stopped") is None
 
 
+async def test_full__the_longest_idle_makes_room(start: Start, desk: Desk) -> None:
+    await start(max_workers="2", idle_after_when_full_seconds="0.3")
+    first, second = desk.offer(), desk.offer()
+    await desk.ready(first)
+    await desk.ready(second)
+    third = desk.offer()
+    await desk.ready(third)
+    assert desk.changed(first, "stopped") or desk.changed(second, "stopped")
+
+
 async def test_unknown__is_listed_and_left_alone(
     start: Start, desk: Desk, backend: ProcessBackend
 ) -> None:
