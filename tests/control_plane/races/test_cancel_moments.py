@@ -9,7 +9,9 @@ import pytest
 from chassis.errors import Stale
 from chassis.failpoints import arm, disarm_all
 from contracts.reasons import Reason
+from contracts.runs import RunState
 from control_plane.domain import line
+from control_plane.domain.session_state import RunEnd, RunRow, SessionState
 from tests.fixtures.barriers import Barrier
 from tests.fixtures.guards import perhaps_without, replaced
 from tests.fixtures.office import Berth, Office
@@ -79,6 +81,24 @@ async def test_cancel__at_each_moment(office: Office, moment: Moment) -> None:
     assert await office.value(open_asks) == 0
     with pytest.raises(Stale):
         await office.runs.cancel(run_id)
+
+
+@pytest.mark.parametrize("moment", [claimed, running, waiting, saving], ids=lambda m: m.__name__)
+async def test_cancel__of_a_live_run_without_asking_its_executor(
+    office: Office, moment: Moment
+) -> None:
+    """Without the guard of `line.cancel` the run would be over while its agent still works."""
+    run_id, berth = await moment(office, await office.session())
+    assert berth is not None
+
+    def at_once(state: SessionState, run: RunRow, _policy: object) -> None:
+        line.finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
+
+    with perhaps_without(replaced(line, "cancel", at_once), guarded=False):
+        await office.runs.cancel(run_id)
+    assert (await office.run(run_id))["finished_at"] is not None
+    answer = await office.report(berth, berth.finish("canceled", Reason.CANCELED))
+    assert [refused.code for refused in answer.refused] == ["already_finished"]
 
 
 async def test_cancel__finish_came_first(office: Office) -> None:

@@ -18,7 +18,7 @@ from control_plane.domain.session_state import SessionState, WorkerRow
 from control_plane.services import claims, rescue
 from control_plane.services import reports as report_service
 from tests.fixtures.barriers import Barrier
-from tests.fixtures.guards import STREAM_LOCK, perhaps_without, query, replaced
+from tests.fixtures.guards import STREAM_LOCK, both, perhaps_without, query, replaced
 from tests.fixtures.office import Berth, Host, Office
 
 both_ways = pytest.mark.parametrize("guarded", [True, False])
@@ -141,16 +141,34 @@ async def test_report__old_attempt_before_the_next_claim(office: Office, *, guar
     assert (await office.state(berth.run_id) == "queued") is guarded
 
 
-async def test_report__after_reclaim_before_the_next_claim(office: Office) -> None:
+@both_ways
+async def test_report__after_reclaim_before_the_next_claim(
+    office: Office, *, guarded: bool
+) -> None:
     session, host = await office.session(), await office.host()
     berth = await office.running(session, host)
+    (before,) = await office.fetch("SELECT * FROM session_workers")
     await office.expire(berth)
     assert await office.rescue.reclaim() == 1
-    with pytest.raises(Stale) as refused:
-        await office.report(berth, berth.finish(snapshot_id=None))
-    assert refused.value.code is Code.STALE_EPOCH
+
+    def as_before(*_: object) -> WorkerRow:
+        names = {field.name for field in dataclasses.fields(WorkerRow)} & set(before.keys())
+        fields = {name: before[name] for name in names}
+        return WorkerRow(**fields, stopping=False, lease_expired=False)
+
+    def any_attempt(fold: reports.Fold, *_: object) -> object:
+        return fold.state.head
+
+    no_fences = both(
+        replaced(report_service, "speaker", as_before), replaced(reports, "live_run", any_attempt)
+    )
+    with perhaps_without(no_fences, guarded=guarded):
+        late = office.report(berth, berth.finish(snapshot_id=None))
+        (outcome,) = await asyncio.gather(late, return_exceptions=True)
+    assert (code_of(outcome) is Code.STALE_EPOCH) is guarded
+    assert (await office.state(berth.run_id) == "queued") is guarded
     run = await office.run(berth.run_id)
-    assert (run["now"], run["attempt"], run["failures"]) == ("queued", 2, 1)
+    assert (run["attempt"], run["failures"]) == (2, 1)
 
 
 @both_ways
