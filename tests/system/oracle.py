@@ -4,6 +4,7 @@
 host and the object store's files, and with what clients were told.
 """
 
+import asyncio
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import msgspec
 
 from tests.fixtures.deadlines import eventually
 from tests.fixtures.stack import LEASE, EmbeddedStack
+from tests.system.spools import unsent
 from tests.system.trees import Damage, differences, read_manifest
 from tests.system.visitor import Visitor
 
@@ -73,6 +75,7 @@ async def examine(stack: EmbeddedStack, visitor: Visitor) -> None:
     await logs_have_no_gap(stack)
     await shadows_saw_all(visitor, logs)
     await saved_is_what_stands_there(stack, visitor)
+    await spools_are_told(stack)
     await nothing_is_left_over(stack)
     await canary(stack, visitor)
 
@@ -212,6 +215,18 @@ async def saved_is_what_stands_there(stack: EmbeddedStack, visitor: Visitor) -> 
                 "SELECT state = 'idle' FROM session_workers WHERE id = $1", worker
             )
             assert not (damage and idle), f"V5: {session}: its head and its tree differ: {damage}"
+
+
+async def spools_are_told(stack: EmbeddedStack) -> None:
+    """V1: what a worker that was not superseded has reported, the control plane has."""
+    idle = "SELECT id FROM session_workers WHERE state = 'idle' AND superseded_at IS NULL"
+
+    async def all_told() -> bool:
+        workers = {row["id"] for row in await stack.fetch(idle)}
+        boxes = [box for box in stack.boxes() if box.record.worker_id in workers]
+        return not [box for box in boxes if await asyncio.to_thread(unsent, box)]
+
+    await eventually(all_told, "V1: a spool is not told", within=10.0)
 
 
 async def nothing_is_left_over(stack: EmbeddedStack) -> None:

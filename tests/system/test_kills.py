@@ -1,22 +1,21 @@
 """`kill -9` of each process in the middle of a run: the session ends right, nothing is lost."""
 
 import asyncio
-import shutil
 import signal
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from cli.stream import Seen
 from contracts.events import RunFinished, RunRetrying
-from contracts.spool import AnyEntry, EventReported
-from executor.segments import Segments
+from contracts.reasons import Reason
+from contracts.spool import EventReported
 from tests.fixtures.boxes import Box
 from tests.fixtures.deadlines import DEADLINE, eventually
 from tests.fixtures.stack import LEASE, EmbeddedStack
 from tests.system.conftest import Figures
 from tests.system.oracle import examine, log_of
+from tests.system.spools import unsent
 from tests.system.visitor import Shadow, Visitor
 from tests.system.voyages import KEPT_CONTENT, Voyage, file_of, under_way, voyage
 
@@ -75,20 +74,12 @@ async def test_kill__of_the_agent_is_a_retry_that_goes_on(
     await examine(stack, visitor)
 
 
-def unsent(box: Box, copy: Path) -> list[EventReported]:
-    """What the spool holds that the control plane has not acknowledged, read from a copy."""
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(box.spool, copy)
-    segments = Segments(copy)
-    segments.recover()
-    found = segments.read(segments.acked, entries=10_000, size=1 << 30)
-    segments.close()
-    entries = [msgspec.json.decode(payload, type=AnyEntry) for _, payload in found]
-    return [entry for entry in entries if isinstance(entry, EventReported)]
+def events_unsent(box: Box) -> list[EventReported]:
+    return [entry for entry in unsent(box) if isinstance(entry, EventReported)]
 
 
 async def test_kill__of_the_executor_loses_nothing_of_its_spool(
-    stack: EmbeddedStack, visitor: Visitor, figures: Figures, tmp_path: Path
+    stack: EmbeddedStack, visitor: Visitor, figures: Figures
 ) -> None:
     made = voyage(stack, pieces=100)
     shadow = await visitor.send(made.prompt)
@@ -97,7 +88,7 @@ async def test_kill__of_the_executor_loses_nothing_of_its_spool(
     box = stack.box(session)
 
     async def many_wait() -> list[EventReported]:
-        found = await asyncio.to_thread(unsent, box, tmp_path / "spool")
+        found = await asyncio.to_thread(events_unsent, box)
         return found if len(found) >= 20 else []
 
     with stack.frozen("control-plane"):
@@ -106,9 +97,12 @@ async def test_kill__of_the_executor_loses_nothing_of_its_spool(
         assert executor is not None
         executor.send(signal.SIGKILL)
         assert await executor.gone(within=DEADLINE)
-        held = await asyncio.to_thread(unsent, box, tmp_path / "spool")
+        held = await asyncio.to_thread(events_unsent, box)
     with figures.timed(f"kill -9 executor with {len(held)} events unsent: run over"):
         await arrived(stack, visitor, shadow, made, attempt=2)
+    retried = (await shadow.kind("run.retrying")).event
+    assert isinstance(retried, RunRetrying)
+    assert retried.reason is Reason.EXECUTOR_INTERRUPTED
     log = [row.event for row in await log_of(stack, session) if row.attempt == 1]
     for entry in held:
         event = msgspec.json.decode(entry.event)
