@@ -4,7 +4,6 @@ Session, idempotency key and run share the transaction: what was answered is the
 left nothing.
 """
 
-from typing import Protocol
 from uuid import UUID
 
 from chassis.errors import BerthError, NotFound
@@ -15,6 +14,7 @@ from contracts.sessions import CreateSession, Session
 from contracts.wire import Wire
 from control_plane.services.apps import Apps
 from control_plane.services.idempotency import Ask, Idempotency, Once
+from control_plane.services.runs import Enqueued, Runs
 from control_plane.services.sessions import Sessions, draft
 from control_plane.store import runs as run_store
 from control_plane.store import sessions as session_store
@@ -30,39 +30,9 @@ class Accepted(Wire, frozen=True, kw_only=True):
     """Of the run's first event in its session's stream."""
 
 
-class Queued(Protocol):
-    """`services.runs.Enqueued`."""
-
-    @property
-    def run_id(self) -> UUID: ...
-    @property
-    def seq(self) -> int: ...
-
-
-class Line(Protocol):
-    """`services.runs.Runs`."""
-
-    async def enqueue(
-        self,
-        unit: Unit,
-        session_id: UUID,
-        *,
-        prompt: str,
-        options: RunOptions,
-        by: UUID | None,
-        task_id: UUID | None = None,
-        retry_of: UUID | None = None,
-        traceparent: str = "",
-    ) -> Queued: ...
-
-    async def retry(
-        self, unit: Unit, run_id: UUID, *, by: UUID | None, traceparent: str = ""
-    ) -> Queued: ...
-
-
 class Intake:
     def __init__(
-        self, *, idempotency: Idempotency, apps: Apps, sessions: Sessions, line: Line
+        self, *, idempotency: Idempotency, apps: Apps, sessions: Sessions, line: Runs
     ) -> None:
         self._idempotency = idempotency
         self._apps = apps
@@ -158,7 +128,7 @@ class Intake:
         return session
 
 
-async def _accepted(unit: Unit, queued: Queued) -> Accepted:
+async def _accepted(unit: Unit, queued: Enqueued) -> Accepted:
     run = await run_store.get(unit.connection, queued.run_id)
     if run is None:
         raise NotFound(Code.RUN_NOT_FOUND, f"there is no run {queued.run_id}")
