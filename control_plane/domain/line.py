@@ -153,7 +153,13 @@ def queued(run: RunRow) -> RunQueued:
 
 
 def park(state: SessionState, run: RunRow, reason: Reason | None = None) -> None:
-    """Waits for a person without a worker, keeping its place; an answer that came in requeues."""
+    """Waits for a person without a worker, keeping its place; an answer that came in requeues.
+
+    Nobody runs it any more: where its cancel was asked for, it is over now.
+    """
+    if run.cancel_requested:
+        finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
+        return
     if not any(r.state is RequestState.PENDING for r in state.requests):
         requeue(state, run)
         return

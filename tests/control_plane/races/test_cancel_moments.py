@@ -157,3 +157,18 @@ async def test_poison_run__ends_as_worker_lost_repeatedly(office: Office) -> Non
         await office.rescue.reclaim()
     run = await office.run(run_id)
     assert (run["now"], run["reason"]) == ("failed", "worker_lost_repeatedly")
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_cancel__executor_had_parked_it_already(office: Office, *, answered: bool) -> None:
+    """The cancel finds no agent; without an end here it would park, or be claimed once more."""
+    run_id, berth = await waiting(office, await office.session())
+    assert berth is not None
+    if answered:
+        await office.allow(await office.value("SELECT id FROM human_loop_requests"))
+    await office.runs.cancel(run_id)
+    await office.report(berth, berth.snapshot(), berth.parked())
+    assert await office.state(run_id) == "canceled"
+    assert (await office.kinds(run_id))[-1] == "run.closed"
+    current = "SELECT count(*) FROM session_workers WHERE superseded_at IS NULL"
+    assert await office.value(current) == 1, "its worker did nothing wrong"
