@@ -70,7 +70,9 @@ class Workers:
             return await self._handle(worker_id, request)
 
         listening = await asyncio.to_thread(bind_for_owner, path)
-        server = web.Server(handle, access_log=None)
+        # bodies go on byte for byte: unpacked, one would outgrow the Content-Length that goes with
+        # it, and its rest be read upstream as the next request
+        server = web.Server(handle, access_log=None, auto_decompress=False)
         listener = await asyncio.get_running_loop().create_unix_server(server, sock=listening)
         return _Face(policy, path, server, listener)
 

@@ -134,7 +134,8 @@ class Upstream:
         await self.close()
 
     async def open(self) -> None:
-        self._server = web.Server(self._handle, access_log=None)
+        # as uvicorn does: a body is what came in
+        self._server = web.Server(self._handle, access_log=None, auto_decompress=False)
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self._server, "127.0.0.1", self.port)
         self.port = self._listener.sockets[0].getsockname()[1]

@@ -1,6 +1,7 @@
 """The relay as a real process: what goes through, what does not, and what survives."""
 
 import asyncio
+import gzip
 import hashlib
 import os
 import signal
@@ -262,3 +263,18 @@ async def test_terminated__it_leaves_no_socket(relay: Relay) -> None:
     await relay.kill(signal.SIGTERM)
     assert not worker.path.exists()
     assert TOKEN not in relay.log
+
+
+async def test_a_compressed_body__goes_on_as_it_is_and_smuggles_nothing(
+    relay: Relay, upstream: Upstream
+) -> None:
+    await relay.route(upstream.url)
+    worker = await relay.bind()
+    target = f"/internal/v1/workers/{worker.worker_id}/callbacks"
+    hidden = b"POST /api/v1/hidden HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    body = gzip.compress(b"\r\n" * 200 + hidden)
+    answer = await worker.ask(target, headers="Content-Encoding: gzip\r\n", body=body)
+    assert answer.startswith(b"HTTP/1.1 200")
+    await worker.ask(target, body=b"{}")
+    assert [seen.target for seen in upstream.seen] == [target, target]
+    assert [seen.size for seen in upstream.seen] == [len(body), 2]
