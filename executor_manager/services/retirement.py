@@ -10,7 +10,7 @@ from chassis.clock import wall_time
 from chassis.errors import CallFailed
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
-from contracts.workers import ExecutorPhase
+from contracts.workers import ExecutorPhase, ExecutorStatus
 from executor_manager.containers.backend import Container, ContainerBackend, ContainerState
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import spools
@@ -22,6 +22,7 @@ from executor_manager.services.workers import Stage, Worker, Workers
 
 ASK_PAUSE = 0.2
 SAVED = frozenset({ExecutorPhase.STOPPED, ExecutorPhase.SUPERSEDED})
+ENDED = SAVED | {ExecutorPhase.FAILED}
 
 _log = get_logger()
 
@@ -89,13 +90,13 @@ class Retirement:
         _log.info("worker_removed")
 
     async def _is_quiet(self, worker: Worker) -> bool:
-        phase = await self._phase(worker)
-        return phase in SAVED
+        status = await self._status(worker)
+        return status is not None and status.phase in SAVED
 
     async def _nothing_to_save(self, worker: Worker, container: Container) -> bool:
         if worker.stage is Stage.STOPPED or container.state is ContainerState.CREATED:
             return True
-        return not await asyncio.to_thread(spools.written, container)
+        return await asyncio.to_thread(spools.untouched, container)
 
     async def _save_aside(self, worker: Worker) -> bool:
         """Told so, it stops everything and saves; one that hangs or died is started again, once."""
@@ -118,10 +119,10 @@ class Retirement:
             if container is None or container.state is not ContainerState.RUNNING:
                 return False
             self.executors.at(worker, container.directories.control)
-            phase = await self._phase(worker)
-            # one that failed at its start answers "superseded" too, and has saved nothing
-            if phase in SAVED or phase is ExecutorPhase.FAILED:
-                return phase in SAVED
+            status = await self._status(worker)
+            if status is not None and status.phase in ENDED:
+                # with a reason it gave up: it failed at its start, or could not save aside
+                return status.phase in SAVED and not status.reason
             await self._tell(worker)
             await asyncio.sleep(ASK_PAUSE)
 
@@ -131,9 +132,9 @@ class Retirement:
         except CallFailed as failure:
             _log.info("supersede_unheard", error=str(failure))
 
-    async def _phase(self, worker: Worker) -> ExecutorPhase | None:
+    async def _status(self, worker: Worker) -> ExecutorStatus | None:
         try:
-            return (await self.executors.status(worker)).phase
+            return await self.executors.status(worker)
         except (CallFailed, NotItsExecutor):
             return None
 

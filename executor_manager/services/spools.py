@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 from uuid import UUID
 
 import msgspec
@@ -21,9 +22,21 @@ class _Meta(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str
 
 
-def written(container: Container) -> bool:
-    """It was up once: there may be something to save."""
-    return _read(container) is not None
+def untouched(container: Container) -> bool:
+    """It was never up: there is nothing to save. What cannot be looked at may hold something."""
+    places = container.directories
+    try:
+        return not (_names(places.workspace) or META in _names(places.spool))
+    except OSError:
+        return False
+
+
+def _names(directory: Path) -> list[str]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return os.listdir(descriptor)  # noqa: PTH208  # of a handle
+    finally:
+        os.close(descriptor)
 
 
 def intact(container: Container) -> bool:

@@ -148,6 +148,35 @@ async def test_superseded_and_unable_to_save__is_kept_until_removed_by_force(
     assert not container.directories.workspace.exists()
 
 
+async def test_superseded_and_its_save_aside_fails__is_kept(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start(supersede_deadline_seconds=5)
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    (container.directories.home / "reason").write_text("side_save_deadline")
+    desk.verdicts[worker.worker_id] = "superseded"
+    await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")
+    assert starts(container) == 2
+    assert container.directories.workspace.exists()
+    assert desk.changed(worker, "removed") is None
+
+
+async def test_superseded_without_its_spool__is_kept(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start(supersede_deadline_seconds=1)
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    (container.directories.home / "phase").write_text("failed")
+    (container.directories.spool / "spool.json").unlink()
+    desk.verdicts[worker.worker_id] = "superseded"
+    await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")
+    assert container.directories.workspace.exists()
+
+
 async def test_idle__is_stopped_when_released_and_removed_later(
     start: Start, desk: Desk, backend: ProcessBackend
 ) -> None:

@@ -1,6 +1,7 @@
 """An executor's outside with nothing inside: its control socket, its spool's mark, its phases.
 
-Files in HOME steer it: `never_ready`, `phase` (what it says of itself), `deaf` (takes no command).
+Files in HOME steer it: `never_ready`, `phase` (what it says of itself), `reason` (why its save
+aside fails), `deaf` (takes no command).
 """
 # ruff: noqa: TID251  # a program of its own, with no settings but its environment
 
@@ -50,6 +51,7 @@ class Control(BaseHTTPRequestHandler):
             "epoch": int(env["BERTH_EPOCH"]),
             "boot_id": boot_id,
             "phase": phase,
+            "reason": (home / "reason").read_text() if (home / "reason").exists() else "",
             "idle_seconds": time.monotonic() - state["since"] if phase == "ready" else None,
         }
         self.answer(status)
