@@ -38,7 +38,7 @@ def asked(state: SessionState, run: RunRow, entry: Asked) -> None:
 
 def _identical(state: SessionState, run: RunRow, entry: Asked) -> RequestRow | None:
     for request in state.requests:
-        same = request.type == entry.kind and request.input_hash == entry.input_hash
+        same = request.type == entry.kind and request.input_hash == storable(entry.input_hash)
         if same and request.state in OPEN and request.attempt < run.attempt:
             return request
     return None
@@ -71,10 +71,14 @@ def _new(run: RunRow, entry: Asked) -> RequestRow:
         title=storable(entry.title),
         tool=storable(entry.tool),
         input=entry.input,
-        input_hash=entry.input_hash,
-        options=entry.options,
+        input_hash=storable(entry.input_hash),
+        options=[_storable_option(option) for option in entry.options],
         form=entry.form,
     )
+
+
+def _storable_option(option: AskOption) -> AskOption:
+    return AskOption(id=storable(option.id), name=storable(option.name), kind=storable(option.kind))
 
 
 def _requested(request: RequestRow, *, reattached: bool) -> HumanLoopRequested:

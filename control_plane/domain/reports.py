@@ -61,7 +61,7 @@ from control_plane.domain.session_state import (
     SessionState,
     WorkerRow,
 )
-from control_plane.domain.words import storable
+from control_plane.domain.words import countable, storable
 
 REPORTABLE = (
     MessageDelta,
@@ -80,6 +80,10 @@ REPORTABLE = (
 """A worker cannot speak for the control plane: no other event is taken from it."""
 
 MAX_EVENT_BYTES = 1024 * 1024
+MAX_INT = 2**31 - 1
+
+REPORTED = "reported"
+"""The source of usage that comes out of a session: an agent's own word, never `metered`."""
 
 _decode_event: Callable[[bytes], AnyEvent] = msgspec.json.Decoder(AnyEvent).decode
 
@@ -92,7 +96,9 @@ class Fold:
     worker: WorkerRow
     policy: Policy
     committed: set[UUID]
-    """Snapshots that a finish may name: the head, and what this batch committed."""
+    """Snapshots that a finish may name: the head, and what this batch made the head."""
+    taken: set[UUID] = field(default_factory=set[UUID])
+    """Ids of snapshots and requests that there are already, of whatever session."""
     refused: list[Refused] = field(default_factory=list[Refused])
 
     def refuse(self, entry: AnyEntry, code: Code) -> None:
@@ -141,7 +147,7 @@ def _run_entry(fold: Fold, entry: RunEntry) -> None:
         case RunStartedReported():
             _started(fold, run, entry)
         case Asked():
-            asks.asked(fold.state, run, entry)
+            _asked(fold, run, entry)
         case AskWithdrawn():
             asks.withdrawn(fold.state, run, entry.ask_id)
         case RunFinishedReported():
@@ -179,6 +185,14 @@ def _started(fold: Fold, run: RunRow, entry: RunStartedReported) -> None:
     )
 
 
+def _asked(fold: Fold, run: RunRow, entry: Asked) -> None:
+    if entry.ask_id in fold.taken:
+        fold.refuse(entry, Code.CONFLICT)
+        return
+    fold.taken.add(entry.ask_id)
+    asks.asked(fold.state, run, entry)
+
+
 def _event(fold: Fold, entry: EventReported) -> None:
     run: RunRow | None = None
     if entry.run_id is not None:
@@ -207,8 +221,11 @@ def _checked(raw: bytes) -> Any:  # noqa: ANN401 # an event of REPORTABLE, or No
     if len(raw) > MAX_EVENT_BYTES:
         return None
     try:
+        raw.decode()  # what the decoder passes over is stored too
         event = _decode_event(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    if isinstance(event, UsageUpdate) and event.source != REPORTED:
         return None
     return event if isinstance(event, REPORTABLE) else None
 
@@ -219,8 +236,12 @@ def _snapshot(fold: Fold, entry: SnapshotCommitted) -> None:
     if draft.type is SnapshotKind.SIDE:
         fold.refuse(entry, Code.CONFLICT)
         return
-    if not owns_key(state, draft.manifest_key):
+    prefix = session_prefix(state.session.project_id, state.id)
+    if not is_below(prefix, draft.manifest_key):
         fold.refuse(entry, Code.FORBIDDEN)
+        return
+    if draft.id in fold.taken or not _fits(entry):
+        fold.refuse(entry, Code.CONFLICT if draft.id in fold.taken else Code.VALIDATION)
         return
     if draft.parent != state.session.head_snapshot_id:
         fold.refuse(entry, Code.HEAD_MOVED)
@@ -228,8 +249,9 @@ def _snapshot(fold: Fold, entry: SnapshotCommitted) -> None:
     state.snapshots.append(
         NewSnapshot(draft, entry.run_id, entry.attempt, fold.worker.epoch, entry.seq)
     )
-    fold.committed.add(draft.id)
+    fold.taken.add(draft.id)
     if acknowledged:
+        fold.committed.add(draft.id)
         state.session.head_snapshot_id = draft.id
         fold.worker.pinned = False
     run = state.head if state.head and state.head.id == entry.run_id else None
@@ -245,9 +267,17 @@ def _snapshot(fold: Fold, entry: SnapshotCommitted) -> None:
     )
 
 
-def owns_key(state: SessionState, key: str) -> bool:
-    """An executor commits only what was uploaded under its own session's prefix."""
-    return key.startswith(session_prefix(state.session.project_id, state.id))
+def _fits(entry: SnapshotCommitted) -> bool:
+    draft, attempt = entry.snapshot, entry.attempt
+    numbers = (draft.files, draft.bytes, draft.new_bytes)
+    return (attempt is None or 0 < attempt <= MAX_INT) and all(n == countable(n) for n in numbers)
+
+
+def is_below(prefix: str, key: str) -> bool:
+    """An executor names only what lies under its own session's prefix, segment by segment: a store
+    may resolve dots.
+    """
+    return key.startswith(prefix) and not {"", ".", ".."} & set(key.split("/")) and "\0" not in key
 
 
 def session_prefix(project_id: UUID, session_id: UUID) -> str:
@@ -266,7 +296,7 @@ def _finished(fold: Fold, run: RunRow, entry: RunFinishedReported) -> None:
             project=True,
         )
     if entry.usage is not None:
-        state.usage.append((run.id, run.attempt, entry.usage))
+        state.usage.append((run.id, run.attempt, _booked(entry.usage)))
     if entry.state == "failed" and entry.retryable and ADVICE[entry.reason].retry_helps:
         detail = storable(entry.detail)
         line.retry_or_fail(state, run, entry.reason, fold.policy, detail=detail)
@@ -281,12 +311,27 @@ def _finished(fold: Fold, run: RunRow, entry: RunFinishedReported) -> None:
     line.finish(state, run, RunState(entry.state), end)
 
 
+def _booked(usage: UsageUpdate) -> UsageUpdate:
+    """An agent may say anything of itself: what no column holds must not stop the finish."""
+    return msgspec.structs.replace(
+        usage,
+        source=REPORTED,
+        model=storable(usage.model),
+        input_tokens=countable(usage.input_tokens),
+        output_tokens=countable(usage.output_tokens),
+        cached_tokens=countable(usage.cached_tokens),
+        thought_tokens=countable(usage.thought_tokens),
+    )
+
+
 def _stopped(fold: Fold, entry: WorkerStoppedReported) -> None:
     state = fold.state
     if state.head is not None and state.head.worker_id == fold.worker.id:
         fold.refuse(entry, Code.SESSION_BUSY)
         return
-    if entry.snapshot_id is not None and entry.snapshot_id not in fold.committed:
+    nothing = entry.snapshot_id is None
+    forgets = nothing and fold.worker.pinned and state.session.head_snapshot_id is not None
+    if forgets or (not nothing and entry.snapshot_id not in fold.committed):
         fold.refuse(entry, Code.HEAD_MOVED)
         _keep(fold, "the stop named a snapshot that was not committed")
         return

@@ -11,7 +11,7 @@ from uuid import UUID
 from chassis.errors import BerthError, Stale
 from chassis.failpoints import failpoint
 from contracts.errors import Code
-from contracts.spool import AnyEntry, Report, Reported
+from contracts.spool import AnyEntry, Asked, Report, Reported, SnapshotCommitted
 from control_plane.domain import reports
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import SessionState, WorkerRow
@@ -104,15 +104,16 @@ class Reports:
             await failpoint("report.begun")
             loaded = await session_states.lock(unit, [posted.session_id for posted in batch])
             await failpoint("report.locked")
+            taken = await session_states.taken(unit, _new_ids(batch))
             for posted in batch:
                 state = loaded.states.get(posted.session_id)
-                posted.outcome = await self._fold(unit, state, posted)
+                posted.outcome = await self._fold(unit, state, posted, taken)
             await session_saves.save(unit, loaded)
             await failpoint("report.saved")
         await failpoint("report.committed")
 
     async def _fold(
-        self, unit: Unit, state: SessionState | None, posted: _Posted
+        self, unit: Unit, state: SessionState | None, posted: _Posted, taken: set[UUID]
     ) -> Reported | BerthError:
         report = posted.report
         worker = speaker(state, posted.worker_id)
@@ -124,9 +125,16 @@ class Reports:
         gap = gap_in(entries, worker.last_source_seq)
         if gap is not None:
             return Stale(Code.EXPECTED_SEQ, f"entry {gap} is missing", seq=gap)
-        fold = reports.Fold(state, worker, self._policy, committed_of(state))
+        fold = reports.Fold(state, worker, self._policy, committed_of(state), taken)
         reports.apply(fold, entries)
         return Reported(acknowledged=worker.last_source_seq, refused=fold.refused)
+
+
+def _new_ids(batch: list[_Posted]) -> list[UUID]:
+    """Of what executors name themselves."""
+    entries = [entry for posted in batch for entry in posted.report.entries]
+    asked = [entry.ask_id for entry in entries if isinstance(entry, Asked)]
+    return asked + [e.snapshot.id for e in entries if isinstance(e, SnapshotCommitted)]
 
 
 def speaker(state: SessionState | None, worker_id: UUID) -> WorkerRow | None:

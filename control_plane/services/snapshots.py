@@ -30,7 +30,7 @@ from contracts.snapshots import (
 )
 from control_plane.domain.access import WorkerCaller
 from control_plane.domain.cursors import Window
-from control_plane.domain.reports import session_prefix
+from control_plane.domain.reports import is_below, session_prefix
 from control_plane.store import session_saves, session_states
 from control_plane.store import snapshots as store
 from control_plane.store.database import Database, Unit
@@ -143,8 +143,7 @@ def _prefix(worker: WorkerCaller) -> str:
 
 
 def _is_own(worker: WorkerCaller, key: str) -> bool:
-    """Below the session's prefix, segment by segment: a store may resolve dots."""
-    return key.startswith(_prefix(worker)) and not {"", ".", ".."} & set(key.split("/"))
+    return is_below(_prefix(worker), key)
 
 
 def _require_epoch(worker: WorkerCaller, epoch: int) -> None:

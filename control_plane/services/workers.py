@@ -16,6 +16,7 @@ from contracts.workers import AskStop, StopAnswer, WorkerChange, WorkerChanged, 
 from control_plane.domain import line
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import SessionState, WorkerRow
+from control_plane.domain.words import storable
 from control_plane.services.incarnation import require_incarnation
 from control_plane.services.verdicts import verdict
 from control_plane.store import audit, commands, session_saves, session_states, workers
@@ -62,9 +63,8 @@ class Workers:
             WorkerFailed(worker_id=worker.id, reason=change.reason, detail=change.detail),
             project=True,
         )
-        lose_worker(
-            state, Reason.WORKER_START_FAILED, self._policy, f"{change.reason} {change.detail}"
-        )
+        detail = storable(f"{change.reason} {change.detail}")
+        lose_worker(state, Reason.WORKER_START_FAILED, self._policy, detail)
         current.state = WorkerState.FAILED
         await session_saves.save(unit, loaded)
 

@@ -224,9 +224,11 @@ async def _save_requests(unit: Unit, loaded: Loaded, states: list[SessionState])
     changed = [r for s in states for r in s.requests if loaded.requests.get(r.id) != r]
     if changed:
         rows = [_request(r) for r in changed]
-        await unit.connection.execute(
+        done = await unit.connection.fetch(
             QUERIES["upsert_requests"], *_columns(rows, 21), ASK_DEADLINE_SECONDS
         )
+        if len(done) != len(changed):
+            raise LockBroken("a request has the id of another run's")
 
 
 def _request(request: RequestRow) -> tuple[Any, ...]:

@@ -101,6 +101,13 @@ async def load_run(unit: Unit, loaded: Loaded, run_id: UUID) -> RunRow | None:
     return run
 
 
+async def taken(unit: Unit, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of `ids` that a snapshot or a request of any session has already."""
+    if not ids:
+        return set()
+    return {record["id"] for record in await unit.connection.fetch(QUERIES["taken"], list(ids))}
+
+
 def _session(record: asyncpg.Record) -> SessionRow:
     fields = row(record)
     fields["life"] = SessionLife(fields["life"])

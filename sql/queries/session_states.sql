@@ -47,6 +47,11 @@ FROM human_loop_requests
 WHERE run_id = ANY($1::uuid[]) AND state <> 'withdrawn'
 ORDER BY id
 
+-- name: taken
+SELECT id FROM snapshots WHERE id = ANY($1::uuid[])
+UNION ALL
+SELECT id FROM human_loop_requests WHERE id = ANY($1::uuid[])
+
 -- name: update_runs
 -- Guarded by what was loaded: a row that differs is not touched, and the caller sees the count.
 UPDATE runs SET
@@ -133,6 +138,7 @@ FROM unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS new (id, epoch, head_snapsh
 WHERE sessions.id = new.id
 
 -- name: upsert_requests
+-- Guarded: an id that another run's request took meanwhile changes nothing, and the caller sees the count.
 INSERT INTO human_loop_requests
   (id, project_id, session_id, run_id, attempt, ask_id, type, state, title, tool, input, input_hash,
    options, form, option_id, option_kind, text, content, decided_by, decided_at, delivered_epoch,
@@ -156,6 +162,8 @@ ON CONFLICT (id) DO UPDATE SET
   decided_at = coalesce(human_loop_requests.decided_at, excluded.decided_at),
   delivered_epoch = excluded.delivered_epoch, delivered_attempt = excluded.delivered_attempt,
   delivered_at = coalesce(human_loop_requests.delivered_at, excluded.delivered_at)
+WHERE human_loop_requests.run_id = excluded.run_id
+RETURNING human_loop_requests.id
 
 -- name: insert_commands
 INSERT INTO commands (id, project_id, session_id, worker_id, type, payload)
