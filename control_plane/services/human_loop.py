@@ -61,6 +61,8 @@ class HumanLoop:
             state = loaded.states[session_id]
             if state.worker is None or state.worker.id != worker_id:
                 raise Stale(Code.STALE_EPOCH, "this worker is no longer its session's")
+            if state.worker.epoch != ask.epoch:
+                raise Stale(Code.STALE_EPOCH, f"the epoch is {state.worker.epoch}")
             request, run = _find(state, request_id), state.head
             if request is None or run is None:
                 raise Stale(Code.ALREADY_FINISHED, "the request is not open any more")

@@ -107,7 +107,10 @@ class Workers:
                 state.command(InterruptRun(id=new_id(), run_id=run.id, attempt=run.attempt))
             return False
         if run is not None and run.state is RunState.QUEUED and not drain:
-            return False
+            # whom its manager can run no longer, another one must be able to claim
+            manager_id = state.worker.manager_id
+            if await workers.offers_agent(unit.connection, manager_id, run.agent):
+                return False
         line.ask_to_stop(state)
         return True
 

@@ -40,6 +40,10 @@ async def manager(connection: Connection, manager_id: UUID) -> ManagerRow | None
     return ManagerRow(**row(record)) if record else None
 
 
+async def offers_agent(connection: Connection, manager_id: UUID, agent: str) -> bool:
+    return bool(await connection.fetchval(QUERIES["offers_agent"], manager_id, agent))
+
+
 async def live_workers(unit: Unit, manager_id: UUID) -> list[WorkerGrant]:
     """Current workers, their tokens left empty."""
     records = await unit.connection.fetch(QUERIES["live_workers"], manager_id)
@@ -92,7 +96,7 @@ async def worker(connection: Connection, worker_id: UUID) -> WorkerRow | None:
 
 
 async def latest(connection: Connection, session_id: UUID) -> UUID | None:
-    """The session's newest worker, whatever became of it."""
+    """The session's newest worker that is still there."""
     return await connection.fetchval(QUERIES["latest_worker"], session_id)
 
 

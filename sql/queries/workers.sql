@@ -11,6 +11,10 @@ RETURNING incarnation
 -- name: incarnation
 SELECT incarnation, draining FROM managers WHERE id = $1
 
+-- name: offers_agent
+-- Can manager $1 run agent $2, by what it said when it registered?
+SELECT coalesce(agents->>$2 = '', false) FROM managers WHERE id = $1
+
 -- name: live_workers
 -- The current workers of a manager. What else it still has, its heartbeat's verdicts tell.
 SELECT id, session_id, project_id, epoch FROM session_workers
@@ -51,7 +55,7 @@ SELECT id, project_id, session_id, epoch, manager_id, state::text AS state, last
 FROM session_workers WHERE id = $1
 
 -- name: latest_worker
-SELECT id FROM session_workers WHERE session_id = $1 ORDER BY epoch DESC LIMIT 1
+SELECT id FROM session_workers WHERE session_id = $1 AND removed_at IS NULL ORDER BY epoch DESC LIMIT 1
 
 -- name: removed
 UPDATE session_workers SET removed_at = now(), state = 'removed',
@@ -116,7 +120,7 @@ RETURNING id, session_id, run_id
 -- Live runs of workers $1, whose executors say that they have none: every command to start one was taken more
 -- than $2 seconds ago.
 SELECT r.session_id, r.id FROM runs r
-WHERE r.worker_id = ANY($1::uuid[]) AND r.state IN ('claimed', 'running')
+WHERE r.worker_id = ANY($1::uuid[]) AND r.state IN ('claimed', 'running', 'waiting')
   AND EXISTS (SELECT FROM commands c WHERE c.worker_id = r.worker_id AND c.type = 'start')
   AND NOT EXISTS (SELECT FROM commands c WHERE c.worker_id = r.worker_id AND c.type = 'start'
                   AND (c.done_at IS NULL OR c.done_at > now() - make_interval(secs => $2)))

@@ -1,0 +1,80 @@
+"""No state of a run or a worker in which nobody is responsible for what comes next."""
+
+from uuid import uuid4
+
+import pytest
+
+from chassis.errors import NotFound, Stale
+from contracts.errors import Code
+from contracts.spool import TakeGrant
+from contracts.workers import AgentOffer, AskStop, Register, WorkerChange
+from tests.fixtures.office import AGENT, Office
+
+
+async def test_waiting__its_executor_does_not_have_it(office: Office) -> None:
+    """A person's answer would go nowhere: it parks, and the answer finds it."""
+    host, session = await office.host(), await office.session()
+    berth = await office.running(session, host)
+    ask = berth.asked()
+    await office.report(berth, ask)
+    await office.execute("UPDATE commands SET done_at = now() - interval '1 hour'")
+    await office.heartbeat(host, berth, idle_seconds=3600)
+    run = await office.run(berth.run_id)
+    assert (run["now"], run["worker_id"], run["attempt"]) == ("waiting", None, 2)
+    await office.allow(ask.ask_id)
+    assert await office.state(berth.run_id) == "queued"
+
+
+@pytest.mark.parametrize("missing", [None, "gone: install it again"])
+async def test_queued__its_workers_manager_has_the_agent_no_longer(
+    office: Office, missing: str | None
+) -> None:
+    """It cannot claim it, and the others may not: the worker is let go."""
+    host, session = await office.host(), await office.session()
+    berth = await office.running(session, host)
+    await office.done(berth)
+    run_id = await office.send(session)
+    offers = [] if missing is None else [AgentOffer(agent=AGENT, missing=missing)]
+    again = Register(
+        manager_id=host.id, name="host", backend="process", max_workers=9, agents=offers
+    )
+    incarnation = (await office.managers.register(again)).incarnation
+    worker_id = berth.grant.worker_id
+    ask = AskStop(incarnation=incarnation, epoch=berth.grant.epoch)
+    assert (await office.workers.ask_stop(host.id, worker_id, ask)).granted
+    await office.report(berth, berth.stopped(berth.head))
+    assert (await office.claim(await office.host())).run_id == run_id
+
+
+async def test_queued__its_workers_manager_has_the_agent(office: Office) -> None:
+    host, session = await office.host(), await office.session()
+    berth = await office.running(session, host)
+    await office.done(berth)
+    await office.send(session)
+    ask = AskStop(incarnation=host.incarnation, epoch=berth.grant.epoch)
+    assert not (await office.workers.ask_stop(host.id, berth.grant.worker_id, ask)).granted
+
+
+@pytest.mark.parametrize("epoch", [2, 2**70])
+async def test_take__for_another_epoch(office: Office, epoch: int) -> None:
+    berth = await office.running(await office.session(), await office.host())
+    ask = berth.asked()
+    await office.report(berth, ask)
+    await office.allow(ask.ask_id)
+    take = TakeGrant(epoch=epoch, attempt=1, ask_id=ask.ask_id)
+    worker = berth.grant
+    with pytest.raises(Stale) as raised:
+        await office.human_loop.take(worker.worker_id, worker.session_id, ask.ask_id, take)
+    assert raised.value.code is Code.STALE_EPOCH
+    await office.take(berth, ask.ask_id, ask.ask_id)
+
+
+async def test_remove__what_was_removed(office: Office) -> None:
+    """Nobody would ever be told of it."""
+    host, session = await office.host(), await office.session()
+    berth = await office.running(session, host)
+    await office.done(berth)
+    change = WorkerChange(incarnation=host.incarnation, epoch=1, change="removed")
+    await office.workers.change(host.id, berth.grant.worker_id, change)
+    with pytest.raises(NotFound):
+        await office.workers.remove(session, forced=True, by=uuid4())
