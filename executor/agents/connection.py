@@ -24,6 +24,9 @@ Message = dict[str, Any]
 LINE_LIMIT = 64 * 1024 * 1024
 """Bytes; a longer message is dropped and told."""
 REQUEST_CANCELLED = -32800
+UNREAD = 1000
+"""Messages that wait to be handled; from there on the agent has to wait with its next."""
+UNREAD_PAUSE = 0.01
 
 
 class RequestWithdrawn(Exception):
@@ -40,6 +43,7 @@ class _Stdio:
         writer: asyncio.StreamWriter,
         observe: Callable[[Message], bool],
         record: Callable[[bytes], None],
+        unread: Callable[[], int],
     ) -> None:
         """`observe` sees each message in order; what it returns False for goes no further.
         `record` gets every line of both directions as it stands on the wire.
@@ -48,6 +52,7 @@ class _Stdio:
         self._writer = writer
         self._observe = observe
         self._record = record
+        self._unread = unread
         self._sending = asyncio.Lock()
 
     async def send(self, message: Message) -> None:
@@ -62,6 +67,8 @@ class _Stdio:
 
     async def receive(self) -> Message | None:
         while (line := await self._line()) is not None:
+            while self._unread() >= UNREAD:  # noqa: ASYNC110 - rare, and no event to keep right
+                await asyncio.sleep(UNREAD_PAUSE)
             self._record(line)
             try:
                 message: object = json.loads(line) if line.strip() else None
@@ -114,9 +121,11 @@ class AgentConnection:
         writer: asyncio.StreamWriter,
         notified: Notified,
         serve: Serve,
+        unread: Callable[[], int] = lambda: 0,
         wire_log: BoundedFile | None = None,
     ) -> None:
-        """`notified(method, params)` is called in order and may only enqueue;
+        """`notified(method, params)` is called in order and may only enqueue; `unread()` says how
+        much of that is not handled yet, so that nobody can fill our memory;
         `serve(request_id, method, params)` answers the agent's requests, or raises
         `RequestWithdrawn`, or `KeyError` for a method it does not have.
         """
@@ -124,7 +133,13 @@ class AgentConnection:
         self._notified = notified
         self._serve = serve
         self._wire_log = wire_log
-        stdio = _Stdio(reader=reader, writer=writer, observe=self._observe, record=self._record)
+        stdio = _Stdio(
+            reader=reader,
+            writer=writer,
+            observe=self._observe,
+            record=self._record,
+            unread=unread,
+        )
         self._connection = Connection(self._handle, stdio)
 
     async def request(

@@ -75,6 +75,7 @@ class AgentSession:
             writer=process.stdin,
             notified=self._notified,
             serve=self._serve,
+            unread=self._unread,
             wire_log=BoundedFile(log, limit=WIRE_LOG_LIMIT) if options.keep_wire_log else None,
         )
 
@@ -254,6 +255,10 @@ class AgentSession:
             self._inbox.put_nowait(Updated(known))
         elif method == "$/cancel_request":
             self._inbox.put_nowait(TakenBack(request_key(params.get("requestId"))))
+
+    def _unread(self) -> int:
+        """While a turn handles them: what `session/load` replays is set aside as a whole."""
+        return self._inbox.qsize() if self._turn is not None else 0
 
     async def _serve(self, request_id: str, method: str, params: Message) -> Message:
         if method not in WITHDRAWN:

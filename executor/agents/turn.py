@@ -46,6 +46,8 @@ from executor.agents.updates import Permission
 Message = dict[str, Any]
 OnEvent = Callable[[Event], Awaitable[None]]
 NEVER = float("inf")
+TELL_SECONDS = 1.0
+"""An agent that reads nothing is not waited for when it is told to end."""
 
 
 class TurnLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,10 +122,14 @@ class Turn:
 
     async def _next(self, session_id: str) -> Item | None:
         """The next item; None if a deadline came first."""
-        with contextlib.suppress(asyncio.QueueEmpty):
-            return self._inbox.get_nowait()
         due = self._coalescer.due
         deadline = min(NEVER if due is None else due, self._watch_deadline(), self._kill_at)
+        if self._loop.time() >= deadline:
+            # first: the queue of an agent that never pauses is never empty
+            await self._pass_deadline(session_id)
+            return None
+        with contextlib.suppress(asyncio.QueueEmpty):
+            return self._inbox.get_nowait()
         try:
             async with asyncio.timeout_at(None if deadline == NEVER else deadline):
                 return await self._inbox.get()
@@ -192,8 +198,9 @@ class Turn:
             return
         self._ending = reason
         self._asks.withdraw_all()
-        with contextlib.suppress(ConnectionLost):
-            await self._connection.notify("session/cancel", {"sessionId": session_id})
+        with contextlib.suppress(ConnectionLost, TimeoutError):
+            async with asyncio.timeout(min(grace, TELL_SECONDS)):
+                await self._connection.notify("session/cancel", {"sessionId": session_id})
 
     # Asks
 

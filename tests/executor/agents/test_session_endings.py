@@ -3,10 +3,15 @@
 import asyncio
 import os
 import signal
+import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from contracts.events import Event
 from contracts.reasons import Reason
+from executor.agents.connection import UNREAD
 from executor.agents.turn import TurnLimits
 from tests.executor.agents.driven import Berth, state_of, wait_gone
 
@@ -128,3 +133,50 @@ async def test_pause__stops_every_process(berth: Berth) -> None:
 
 
 # Permissions and questions
+
+
+def restless(berth: Berth, how: str) -> Berth:
+    program = Path(__file__).with_name("restless_agent.py")
+    command = [sys.executable, str(program), how]
+    berth.profile = msgspec.structs.replace(berth.profile, command=command)
+    return berth
+
+
+async def test_cancel__an_agent_that_never_pauses_is_killed(berth: Berth) -> None:
+    async with restless(berth, "flood").opened() as agent:
+        turn = asyncio.create_task(agent.say("go"))
+        await agent.desk.until("message.delta")
+        await agent.session.cancel(grace=0.2)
+        assert (await turn).outcome == "canceled"
+
+
+async def test_limits__duration_of_an_agent_that_never_pauses(berth: Berth) -> None:
+    async with restless(berth, "flood").opened() as agent:
+        result = await agent.say("go", limits=TurnLimits(duration=0.4, grace=0.2))
+        assert (result.outcome, result.reason) == ("failed", Reason.DURATION_LIMIT)
+
+
+async def test_flood__who_is_not_listened_to_has_to_wait(berth: Berth) -> None:
+    async with restless(berth, "flood").opened() as agent:
+        asked, heard = asyncio.Event(), asyncio.Event()
+
+        async def busy(_: Event) -> None:
+            asked.set()
+            await heard.wait()
+
+        turn = asyncio.create_task(
+            agent.session.turn("go", on_event=busy, ask=agent.desk.ask, limits=TurnLimits())
+        )
+        await asked.wait()
+        await asyncio.sleep(0.5)  # an agent that is not held back tells thousands of things in it
+        assert agent.session._inbox.qsize() <= UNREAD
+        heard.set()
+        await agent.session.end(grace=0)
+        assert (await turn).outcome == "stopped"
+
+
+async def test_watchdog__an_agent_that_does_not_read_its_long_prompt(berth: Berth) -> None:
+    async with restless(berth, "deaf").opened() as agent:
+        limits = TurnLimits(silence=0.3, grace=0.3)
+        result = await agent.say("x" * 1_000_000, limits=limits)
+        assert (result.outcome, result.reason) == ("failed", Reason.AGENT_SILENT)
