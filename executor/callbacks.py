@@ -91,6 +91,13 @@ class Sender:
             except SpoolRefused as refused:
                 self._hooks.lost(refused.reason)
                 return
+            except OSError as error:
+                # a full disk, for one: what could not be noted as acknowledged is sent again
+                _log.error("spool_failed", error=str(error))
+                self._failures += 1
+                await self._clock.sleep(pause(self._failures))
+                self._sent = self._spool.acked
+                continue
             if ended:
                 return
             # what comes in meanwhile goes into the next batch

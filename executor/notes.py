@@ -32,7 +32,7 @@ class AttemptNote(msgspec.Struct, frozen=True):
     attempt: int
 
 
-class Journal(msgspec.Struct):
+class Journal(msgspec.Struct, frozen=True):
     """`live`: attempts that were taken and are not yet reported as over."""
 
     commands: list[UUID] = msgspec.field(default_factory=list[UUID])
@@ -84,8 +84,7 @@ class Notes:
 
     @stopping.setter
     def stopping(self, value: bool) -> None:
-        self._journal.stopping = value
-        self._save()
+        self._change(stopping=value)
 
     def knows_command(self, command_id: UUID) -> bool:
         return command_id in self._journal.commands
@@ -94,21 +93,21 @@ class Notes:
         return note in self._journal.attempts
 
     def took_command(self, command_id: UUID) -> None:
-        self._journal.commands = [*self._journal.commands, command_id][-REMEMBERED:]
-        self._save()
+        self._change(commands=[*self._journal.commands, command_id][-REMEMBERED:])
 
     def took_attempt(self, note: AttemptNote) -> None:
-        self._journal.attempts = [*self._journal.attempts, note][-REMEMBERED:]
-        self._journal.live.append(note)
-        self._save()
+        attempts = [*self._journal.attempts, note][-REMEMBERED:]
+        self._change(attempts=attempts, live=[*self._journal.live, note])
 
     def attempt_over(self, note: AttemptNote) -> None:
         if note in self._journal.live:
-            self._journal.live.remove(note)
-            self._save()
+            self._change(live=[one for one in self._journal.live if one != note])
 
-    def _save(self) -> None:
-        self._write("journal.json", self._journal)
+    def _change(self, **changes: object) -> None:
+        # on disk first: what a full disk refuses was not taken, and will be delivered again
+        changed = msgspec.structs.replace(self._journal, **changes)
+        self._write("journal.json", changed)
+        self._journal = changed
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         path = self._directory / name

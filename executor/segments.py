@@ -169,11 +169,11 @@ class Segments:
         """Up to `seq`, which is at most `last`. Removes what is not needed any more."""
         if seq <= self.acked:
             return
-        self.acked = seq
         drained = [one for one in self._segments if one.last <= seq and self._removable(one)]
         replace_file(
             self._directory / "acked", msgspec.json.encode(Acked(seq)), durable=bool(drained)
         )
+        self.acked = seq
         failpoint_sync("spool.after_acked")
         for segment in drained:
             self._segments.remove(segment)

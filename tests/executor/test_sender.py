@@ -15,6 +15,7 @@ from contracts.events import RunLog
 from contracts.spool import AnyEntry, EventReported
 from executor.callbacks import Sender, SenderHooks
 from executor.relay import Relay
+from executor.segments import replace_file
 from executor.spool import Spool
 from tests.executor.outside import Outside
 from tests.executor.test_spool import OWNER, event
@@ -204,3 +205,20 @@ async def test_send__one_event_that_cannot_be_taken_does_not_block_the_rest(
     left_out = outside.entries[20]
     assert isinstance(left_out, EventReported)
     assert msgspec.json.decode(left_out.event, type=RunLog).level == "error"
+
+
+async def test_send__a_disk_that_refuses_is_tried_again(
+    spool: Spool, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter([OSError(28, "No space left on device")] * 3)
+
+    def full(*known: Any, **named: Any) -> None:
+        for error in refusals:
+            raise error
+        replace_file(*known, **named)
+
+    monkeypatch.setattr("executor.segments.replace_file", full)
+    start()
+    await filled(spool, 3)
+    await drained(spool)
+    assert spool.acked == 3
