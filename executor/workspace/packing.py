@@ -28,7 +28,7 @@ from executor.workspace.manifest import (
     Pack,
     Skipped,
 )
-from executor.workspace.scan import Found, open_file, walk
+from executor.workspace.scan import REFUSED, Found, open_file, walk
 
 READINGS = 3
 """How often a file that changes while it is read is read again."""
@@ -146,6 +146,8 @@ class Packer:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if error.errno not in REFUSED:
+                raise
             self.skipped.append(Skipped(found.path, error.strerror or "unreadable"))
             return None
         finally:

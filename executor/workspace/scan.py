@@ -4,10 +4,11 @@ The walk is iterative and keeps one handle per level. Something that goes away w
 was not there; sockets, FIFOs and devices are named as skipped.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,15 @@ _SPECIAL = {
 }
 
 
+REFUSED = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EINVAL}
+)
+"""Somebody else's, or another kind by now: left out, and named. Any other error (a disk's, too many
+open files) is none of the tree's doing: a save without what cannot be read then would lose it."""
+
+_ENTER = 0o500
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """`parent` is open until the walk goes on."""
@@ -43,6 +53,8 @@ class _Level:
     path: bytes
     handle: int
     names: list[bytes]
+    mode: int
+    """To be given back."""
 
 
 def walk(root: Path, *, max_items: int, skipped: list[Skipped]) -> Generator[Found, None, None]:
@@ -50,7 +62,7 @@ def walk(root: Path, *, max_items: int, skipped: list[Skipped]) -> Generator[Fou
     walker = _Walk(max_items=max_items, skipped=skipped)
     with ExitStack() as cleanup:
         cleanup.callback(walker.close)
-        walker.enter(os.open(root, DIRECTORY), b"")
+        walker.enter(open_directory(None, os.fsencode(root)), b"")
         while (found := walker.following()) is not None:
             yield found
             if found.kind is Kind.DIRECTORY:
@@ -64,10 +76,15 @@ class _Walk:
         self._skipped = skipped
 
     def enter(self, handle: int, path: bytes) -> None:
+        # looking at what is in it needs its permission for as long as that takes
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        if mode & _ENTER != _ENTER:
+            with suppress(PermissionError):
+                os.fchmod(handle, mode | _ENTER)
         names = sorted(map(os.fsencode, os.listdir(handle)), reverse=True)
         if not path:
             names = [name for name in names if not name.startswith(STAGING_PREFIX)]
-        self._levels.append(_Level(path, handle, names))
+        self._levels.append(_Level(path, handle, names, mode))
 
     def descend(self, found: Found) -> None:
         if len(self._levels) >= MAX_DEPTH:
@@ -78,6 +95,8 @@ class _Walk:
         except FileNotFoundError:
             return
         except OSError as error:
+            if error.errno not in REFUSED:
+                raise
             # it became a link or a file in this moment: seen as an empty directory
             self._skipped.append(Skipped(found.path, os.strerror(error.errno or 0)))
             return
@@ -87,7 +106,7 @@ class _Walk:
         while self._levels:
             level = self._levels[-1]
             if not level.names:
-                os.close(self._levels.pop().handle)
+                self._leave(self._levels.pop())
                 continue
             found = self._look(level, level.names.pop())
             if found is not None:
@@ -96,13 +115,25 @@ class _Walk:
 
     def close(self) -> None:
         while self._levels:
-            os.close(self._levels.pop().handle)
+            self._leave(self._levels.pop())
+
+    @staticmethod
+    def _leave(level: _Level) -> None:
+        try:
+            if level.mode & _ENTER != _ENTER:
+                with suppress(PermissionError):
+                    os.fchmod(level.handle, level.mode)
+        finally:
+            os.close(level.handle)
 
     def _look(self, level: _Level, name: bytes) -> Found | None:
         path = level.path + b"/" + name if level.path else name
         try:
             status = os.stat(name, dir_fd=level.handle, follow_symlinks=False)
         except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            self._skipped.append(Skipped(path, os.strerror(error.errno or 0)))
             return None
         self._left -= 1
         if self._left < 0:
@@ -115,11 +146,11 @@ class _Walk:
         return Found(path, name, level.handle, kind, status)
 
 
-def open_directory(parent: int, name: bytes) -> int:
+def open_directory(parent: int | None, name: bytes) -> int:
     try:
         return os.open(name, DIRECTORY, dir_fd=parent)
     except PermissionError:
-        return _open_locked(parent, name, DIRECTORY, 0o500)
+        return _open_locked(parent, name, DIRECTORY, _ENTER)
 
 
 def open_file(parent: int, name: bytes) -> int:
@@ -131,7 +162,7 @@ def open_file(parent: int, name: bytes) -> int:
         return _open_locked(parent, name, flags, 0o400)
 
 
-def _open_locked(parent: int, name: bytes, flags: int, needed: int) -> int:
+def _open_locked(parent: int | None, name: bytes, flags: int, needed: int) -> int:
     """A file without permissions belongs to the session all the same: opened up for a moment.
 
     By a handle that cannot read (O_PATH), so that no link can come in between.

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +261,67 @@ def test_wipe__whole_trees_without_permissions(workspace: Path) -> None:
     (workspace / "lost+found").mkdir()
     wipe(workspace)
     assert [path.name for path in workspace.iterdir()] == ["lost+found"]
+
+
+async def test_save__what_the_disk_does_not_give_fails_the_save(
+    workspace: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace / "d").mkdir()
+    (workspace / "d" / "kept").write_text("x")
+
+    def broken(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    for opening in (
+        "executor.workspace.packing.open_file",
+        "executor.workspace.scan.open_directory",
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(opening, broken)
+            with pytest.raises(OSError, match="Too many"):
+                await saved(workspace, transfer)
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from executor.workspace.packing import Packer
+root = Path(sys.argv[1])
+os.setgid(65534)
+os.setuid(65534)
+packer = Packer(root, None, max_items=100, max_bytes=1 << 20)
+while packer.following():
+    pass
+print(*(f"{item.path.decode()}:{item.mode:o}" for item in packer.items), packer.skipped)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the one who is refused")
+def test_save__closed_directories_are_opened_for_a_moment_by_an_ordinary_user(
+    workspace: Path,
+) -> None:
+    for name, mode in (("none", 0), ("only_read", 0o400), ("only_enter", 0o100)):
+        directory = workspace / name
+        directory.mkdir()
+        (directory / "f").write_text("x")
+        os.chown(directory / "f", 65534, 65534)
+        os.chown(directory, 65534, 65534)
+        directory.chmod(mode)
+    os.chown(workspace, 65534, 65534)
+    workspace.chmod(0)
+    for above in workspace.parents[:-2]:
+        above.chmod(0o711)
+    ran = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(workspace)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path.cwd(),
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ran.stdout.split("[")[0].split() == [
+        *("none:0", "none/f:644", "only_enter:100", "only_enter/f:644"),
+        *("only_read:400", "only_read/f:644"),
+    ], ran.stderr
+    assert workspace.stat().st_mode & 0o7777 == 0
+    assert (workspace / "none").stat().st_mode & 0o7777 == 0
