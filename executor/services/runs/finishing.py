@@ -39,6 +39,9 @@ async def save_run(saves: Saves, run: RunReporter, *, deadline: float, clock: Cl
             async with asyncio.timeout(left):
                 return Covered(await saves.acknowledged(run), unsaved=False)
         except (SaveFailed, OSError, TimeoutError) as error:
+            if not saves.dirty:
+                # its commit is in the spool: what failed or was late came after that
+                return Covered(saves.head, unsaved=False)
             _log.warning("save_failed", attempt=attempt, reason=str(error) or "timeout")
             if isinstance(error, SaveFailed) and error.permanent:
                 break
