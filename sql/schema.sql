@@ -423,6 +423,7 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 CREATE INDEX audit_project_id_id_idx ON public.audit USING btree (project_id, id);
 CREATE INDEX commands_open_idx ON public.commands USING btree (worker_id, "position") WHERE (done_at IS NULL);
+CREATE INDEX commands_start_idx ON public.commands USING btree (worker_id, done_at) WHERE (type = 'start'::text);
 CREATE INDEX events_run_idx ON public.events USING btree (stream_id, run_id, seq);
 CREATE INDEX human_loop_requests_deadline_idx ON public.human_loop_requests USING btree (deadline) WHERE ((state = 'pending'::public.request_state) AND (overdue_at IS NULL));
 CREATE INDEX human_loop_requests_project_idx ON public.human_loop_requests USING btree (project_id, state, id);

@@ -391,6 +391,7 @@ commands = Table(
         ondelete="CASCADE",
     ),
     Index("commands_open_idx", "worker_id", "position", postgresql_where=text("done_at IS NULL")),
+    Index("commands_start_idx", "worker_id", "done_at", postgresql_where=text("type = 'start'")),
 )
 
 human_loop_requests = Table(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import Label, and_, func, select
+from sqlalchemy import Label, and_, case, func, select
 from sqlalchemy.sql.functions import Function
 
 from contracts.events import TodoEntry, UsageUpdate
@@ -98,17 +98,19 @@ def _selected() -> AnySelect:
 
 
 def _place() -> Label[int]:
+    """Counted only for what stands in the line: of a long session most runs are over."""
     before = runs.alias("before")
-    return (
+    over = [state.value for state in TERMINAL]
+    standing = (
         select(func.count())
         .where(
             before.c.session_id == _runs.session_id,
             before.c.line_no < _runs.line_no,
-            before.c.state.not_in([state.value for state in TERMINAL]),
+            before.c.state.not_in(over),
         )
         .scalar_subquery()
-        .label("place")
     )
+    return case((_runs.state.in_(over), 0), else_=standing).label("place")
 
 
 def _run(record: asyncpg.Record) -> Run:

@@ -1,8 +1,10 @@
 -- name: queue
+-- Put as the partial indexes are, so that what has ended is not read.
 SELECT state::text AS state, count(*) AS count,
        extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest
 FROM runs
-WHERE state IN ('pending', 'queued', 'claimed', 'running', 'waiting') AND project_id = ANY($1::uuid[])
+WHERE (state = 'pending' OR state = 'queued' OR state IN ('claimed', 'running', 'waiting'))
+  AND project_id = ANY($1::uuid[])
 GROUP BY state
 
 -- name: outbox

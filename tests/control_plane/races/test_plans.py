@@ -1,0 +1,38 @@
+"""What runs often has an index to go by, however long the history: a sequential scan is the last
+choice here, and still not taken.
+"""
+
+from uuid import uuid4
+
+import pytest
+
+from sql.named import load
+from tests.fixtures.office import Office
+
+
+@pytest.mark.parametrize(
+    ("noun", "query", "arguments"),
+    [
+        ("workers", "forgotten_runs", ([uuid4()], 1.0)),
+        ("workers", "expired", (50,)),
+        ("workers", "overdue_cancels", (50,)),
+        ("workers", "waiting_too_long", (1.0, 50)),
+        ("workers", "overdue_requests", (50,)),
+        ("workers", "headless_lines", (50,)),
+        ("line", "candidates", (uuid4(), ["scripted"], True, 50)),
+        ("line", "claimed", (uuid4(), uuid4())),
+        ("session_states", "heads", ([uuid4()],)),
+        ("session_states", "workers", ([uuid4()],)),
+        ("session_states", "taken", ([uuid4()],)),
+        ("commands", "open", (uuid4(), 50)),
+        ("system", "queue", ([uuid4()],)),
+    ],
+)
+async def test_query__reads_by_index(
+    office: Office, noun: str, query: str, arguments: tuple[object, ...]
+) -> None:
+    async with office.database.unit() as unit:
+        await unit.connection.execute("SET LOCAL enable_seqscan = off")
+        plan = await unit.connection.fetch(f"EXPLAIN {load(noun)[query]}", *arguments)
+    lines = [row[0] for row in plan]
+    assert not [line for line in lines if "Seq Scan" in line], "\n".join(lines)
