@@ -6,13 +6,16 @@ from typing import Any, cast
 import msgspec
 
 from contracts.events import AskOption
-from executor.agents.text import bounded, clean
+from executor.agents.text import MAX_TITLE, bounded, clean, cut
 from executor.agents.updates import Elicitation, Permission
 
 Message = dict[str, Any]
 
 PERMISSION = "session/request_permission"
 QUESTION = "elicitation/create"
+MAX_OPTIONS = 50
+MAX_NAME = 500
+"""Characters. What is too large to be reported would stand in the way of all that comes after."""
 
 
 class AskPermission(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +62,13 @@ _FALLBACK = {
 
 def read_options(permission: Permission) -> list[AskOption]:
     return [
-        AskOption(id=option.option_id, name=clean(option.name), kind=option.kind)
-        for option in permission.options
+        AskOption(id=_short(option.option_id), name=_short(option.name), kind=_short(option.kind))
+        for option in permission.options[:MAX_OPTIONS]
     ]
+
+
+def _short(text: str) -> str:
+    return clean(text[:MAX_NAME])
 
 
 def read_question(params: Message) -> AskQuestion | None:
@@ -69,7 +76,9 @@ def read_question(params: Message) -> AskQuestion | None:
     asked = msgspec.convert(params, Elicitation)
     if asked.mode != "form":
         return None
-    return AskQuestion(title=clean(asked.message), form=bounded(asked.requested_schema))
+    return AskQuestion(
+        title=cut(asked.message, limit=MAX_TITLE)[0], form=bounded(asked.requested_schema)
+    )
 
 
 def answer(ask: Ask, decision: Decision) -> Message:

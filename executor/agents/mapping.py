@@ -44,6 +44,11 @@ QUIET_KINDS = frozenset(
 )
 """Known, and of no interest to a reader of the run."""
 
+MAX_MESSAGE = 4 * 1024 * 1024
+"""Bytes of one message, as JSON, that are kept as a whole: it has to fit into one report."""
+JSON_CHARACTER = 6
+"""Bytes at most."""
+
 TodoStatus = Literal["pending", "in_progress", "completed"]
 TodoPriority = Literal["high", "medium", "low"]
 Message = dict[str, Any]
@@ -66,6 +71,8 @@ class Mapper:
         self._message_id = ""
         """And as we say it; empty while no message is open."""
         self._parts: list[str] = []
+        self._room = MAX_MESSAGE
+        self._lost = 0
         self._thought_id = ""
         self._held = ""
         self._handlers: dict[str, Callable[[Message], list[Event]]] = {
@@ -127,7 +134,7 @@ class Mapper:
             self._message_id = self._unique("message", self._message)
         text, self._held = hold_back(self._held + chunk.content.text)
         if text := clean(text):
-            self._parts.append(text)
+            self._collect(text)
             events.append(MessageDelta(message_id=self._message_id, text=text))
         return events
 
@@ -145,13 +152,24 @@ class Mapper:
         message_id, self._message_id = self._message_id, ""
         events: list[Event] = []
         if held:
-            self._parts.append(held)
+            self._collect(held)
             events.append(MessageDelta(message_id=message_id, text=held))
         if self._parts:
             self.text = "".join(self._parts)
-            self._parts = []
+            if self._lost:
+                self.text += f"\n[… {self._lost} more characters were cut]"
+            self._parts, self._room, self._lost = [], MAX_MESSAGE, 0
             events.append(MessageStop(message_id=message_id, text=self.text))
         return events
+
+    def _collect(self, text: str) -> None:
+        kept = text
+        if len(msgspec.json.encode(text)) > self._room:
+            kept = text[: self._room // JSON_CHARACTER]
+            self._room = 0
+        self._parts.append(kept)
+        self._lost += len(text) - len(kept)
+        self._room = max(0, self._room - len(msgspec.json.encode(kept)))
 
     def _unique(self, kind: str, message_id: str) -> str:
         """An agent goes on with the same id after a tool call; our message ended there."""

@@ -33,6 +33,7 @@ from executor.agents.settings import apply_settings
 from executor.agents.state import broken_state
 from executor.agents.turn import OnEvent, Turn, TurnLimits, TurnResult
 from executor.agents.updates import Initialized, SessionOpened
+from executor.threads import in_thread
 
 Message = dict[str, Any]
 
@@ -82,7 +83,7 @@ class AgentSession:
     @classmethod
     async def start(cls, profile: Profile, options: AgentOptions) -> Self:
         """Raises `AgentFailed`: agent_missing, agent_start_failed."""
-        if (missing := missing_for(profile, options.path)) is not None:
+        if (missing := await in_thread(missing_for, profile, options.path)) is not None:
             detail = f"{missing.what} is missing: {missing.how}"
             raise AgentFailed(Reason.AGENT_MISSING, detail)
         process = await AgentProcess.start(
@@ -197,7 +198,7 @@ class AgentSession:
     async def _resume_or_new(self, resume_id: str | None) -> tuple[Opened, SessionOpened]:
         why = ""
         if resume_id is not None:
-            why = self._unresumable(resume_id)
+            why = await in_thread(self._unresumable, resume_id)
             if not why:
                 try:
                     answer = await self._resume(resume_id)

@@ -2,6 +2,8 @@
 
 import glob
 import json
+import os
+import stat
 from pathlib import Path
 
 from executor.agents.profile import Profile, StateCheck
@@ -20,19 +22,25 @@ def broken_state(profile: Profile, *, home: Path, session_id: str) -> str | None
 
 
 def _broken_lines(path: Path, check: StateCheck) -> str | None:
-    lines = path.read_bytes().split(b"\n")
-    tail = lines.pop()
-    for number, line in enumerate(lines, start=1):
-        if line.strip() and not _is_json(line):
-            return f"line {number} of the agent's session store is broken"
-    if check.torn_tail == "broken" and tail.strip() and not _is_json(tail):
-        return "the agent's session store is cut off in its last line"
+    # the agent's: a pipe must not hold us, nor a device fill our memory
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return "the agent's session store is not a file"
+    with os.fdopen(descriptor, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip() or _is_json(line):
+                continue
+            if line.endswith(b"\n"):
+                return f"line {number} of the agent's session store is broken"
+            if check.torn_tail == "broken":
+                return "the agent's session store is cut off in its last line"
     return None
 
 
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -6,6 +6,7 @@ import msgspec
 
 MAX_TEXT = 256 * 1024
 """Characters kept of one tool's output, one side of a diff, or one tool's encoded input."""
+MAX_TITLE = 4096
 MAX_DEPTH = 64
 PREVIEW = 4096
 _INT64 = 2**63

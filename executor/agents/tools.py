@@ -5,7 +5,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from contracts.events import ToolCall, ToolDiff, ToolResult, ToolUpdate
-from executor.agents.text import MAX_TEXT, bounded, clean, cut
+from executor.agents.text import MAX_TEXT, MAX_TITLE, bounded, clean, cut
 from executor.agents.updates import Tool, ToolContent
 
 TOOL_KINDS = frozenset(
@@ -36,8 +36,8 @@ class OpenCall:
         self._status = tool.status or "pending"
         self.described = ToolCall(
             call_id=self._call_id,
-            title=clean(tool.title or tool.name or ""),
-            tool=clean(tool.name or ""),
+            title=_title(tool.title or tool.name),
+            tool=_title(tool.name),
             tool_kind=tool.kind if tool.kind in TOOL_KINDS else "other",
             input=bounded(tool.raw_input) if tool.raw_input else None,
             paths=[clean(place.path) for place in tool.locations or [] if place.path],
@@ -79,7 +79,7 @@ class OpenCall:
         )
 
     def _changed_title(self, tool: Tool) -> str | None:
-        title = clean(tool.title or "")
+        title = _title(tool.title)
         if not title or title == self.described.title:
             return None
         self.described = msgspec.structs.replace(self.described, title=title)
@@ -164,6 +164,10 @@ class OpenCall:
         if self._content_text or raw is None:
             return self._content_text
         return msgspec.json.encode(bounded(raw)).decode()
+
+
+def _title(text: str | None) -> str:
+    return cut(text or "", limit=MAX_TITLE)[0]
 
 
 def _exit_code(fields: dict[str, Any]) -> int | None:

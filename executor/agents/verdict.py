@@ -58,5 +58,5 @@ def judge(
         return Verdict("failed", reason, "the agent cancelled the turn itself")
     if system_error:
         return Verdict("failed", Reason.AGENT_ERROR, "the agent reported a system error")
-    unknown = Verdict("failed", Reason.AGENT_ERROR, f"unknown stop reason {stop_reason!r}")
+    unknown = Verdict("failed", Reason.AGENT_ERROR, f"unknown stop reason {stop_reason[:200]!r}")
     return _STOP_REASONS.get(stop_reason, unknown)

@@ -2,10 +2,18 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.events import AskOption
-from executor.agents.asks import Decision, answer_permission, answer_question, read_question
+from executor.agents.asks import (
+    Decision,
+    answer_permission,
+    answer_question,
+    read_options,
+    read_question,
+)
+from executor.agents.updates import Permission
 
 CLAUDE = {"allow-once": "allow_once", "allow-with-updates": "allow_always", "reject": "reject_once"}
 CODEX = {"accept_execpolicy_amendment": "allow_always", "cancel": "reject_once"}
@@ -57,3 +65,11 @@ def test_question__content_or_text(form: Any, decision: Decision, content: Any) 
 
 def test_question__other_modes_are_not_for_us() -> None:
     assert read_question({"message": "go there", "mode": "url", "url": "http://x"}) is None
+
+
+def test_permission__odd_options_are_fit_for_a_report() -> None:
+    options = [{"optionId": "\ud800\0", "name": "n" * 10_000, "kind": "allow_once\0"}] * 500
+    asked = {"toolCall": {"toolCallId": "t"}, "options": options}
+    read = read_options(msgspec.convert(asked, Permission))
+    assert len(msgspec.json.encode(read)) < 100_000
+    assert read[0].id == "\ufffd\ufffd"

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from contracts.events import AnyEvent, Event, ToolResult, UsageUpdate, kind_of
-from executor.agents.mapping import Mapper
+from executor.agents.mapping import MAX_MESSAGE, Mapper
 from executor.agents.updates import Permission, TurnUsage
 
 
@@ -239,3 +239,14 @@ def test_codex__system_error() -> None:
     meta = {"codex": {"threadStatus": {"type": "systemError"}}}
     assert run(mapper, {"sessionUpdate": "session_info_update", "_meta": meta}) == []
     assert mapper.system_error
+
+
+def test_message__without_an_end_is_cut() -> None:
+    mapper = Mapper()
+    for _ in range(40):
+        mapper.update(chunk("\1" * 100_000))
+    stop = mapper.finish()[0]
+    assert len(msgspec.json.encode(stop)) < MAX_MESSAGE + 200
+    kept = mapper.text.count("\1")
+    assert mapper.text.endswith(f"[… {4_000_000 - kept} more characters were cut]")
+    assert getattr(stop, "text", "") == mapper.text
