@@ -15,6 +15,7 @@ from signal import Signals
 from uuid import uuid4
 
 from chassis.failpoints import failpoint_sync
+from chassis.logs import get_logger
 from executor_manager.containers import keeping, places
 from executor_manager.containers.backend import (
     Capabilities,
@@ -38,11 +39,14 @@ from executor_manager.containers.removal import remove_all
 from executor_manager.containers.threads import Threads
 
 THREADS = 8
+DELETING_THREADS = 2
 CALL_SECONDS = 10.0
 START_SECONDS = 20.0
 KILL_SECONDS = 10.0
 REMOVE_SECONDS = 60.0
 EMPTY_SECONDS = 900.0
+
+_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,8 @@ class ProcessBackend:
         self._trash = state_dir / "trash"
         self._program = program
         self._threads = Threads("process-backend", THREADS)
+        # a tree of millions of files takes minutes, in which all others must be reached
+        self._deleting = Threads("process-backend-trash", DELETING_THREADS)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         # a start whose caller gave up may still be under way when a stop comes
         self._changing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -73,9 +79,11 @@ class ProcessBackend:
 
     async def open(self) -> None:
         await self._threads.call(self._open, CALL_SECONDS)
+        self._deleting.later(self._empty_trash)
 
     async def close(self) -> None:
         self._threads.close()
+        self._deleting.close()
 
     async def adopt_or_create(self, spec: ContainerSpec) -> Container:
         return await self._threads.call(lambda: self._create(spec), CALL_SECONDS)
@@ -93,7 +101,9 @@ class ProcessBackend:
         return await self._threads.call(lambda: self._resume(name), CALL_SECONDS)
 
     async def remove(self, name: str) -> None:
-        await self._threads.call(lambda: self._remove(name), REMOVE_SECONDS)
+        bin_ = await self._threads.call(lambda: self._remove(name), CALL_SECONDS + KILL_SECONDS)
+        if bin_ is not None:
+            await self._deleting.call(lambda: self._empty(bin_), REMOVE_SECONDS)
 
     async def get(self, name: str) -> Container | None:
         return await self._threads.call(lambda: self._find(name), CALL_SECONDS)
@@ -123,8 +133,14 @@ class ProcessBackend:
         self._workers.mkdir(mode=mode, parents=True, exist_ok=True)
         self._workers.chmod(mode)
         self._trash.mkdir(mode=0o700, exist_ok=True)
+
+    def _empty_trash(self) -> None:
+        """What a former manager left. Nothing waits for it: it may be large, or not go at all."""
         for bin_ in self._trash.iterdir():
-            self._empty(bin_)
+            try:
+                self._empty(bin_)
+            except (BackendError, OSError) as error:
+                _log.warning("trash_left", place=str(bin_), error=str(error))
 
     def _empty(self, bin_: Path) -> None:
         remove_all(bin_, deadline=EMPTY_SECONDS)
@@ -262,12 +278,11 @@ class ProcessBackend:
             if time.monotonic() > ends:
                 raise Timeout("processes are started faster than they can be signalled")
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str) -> Path | None:
         with self._changing[name]:
             bin_ = self._throw_away(name)
         self._changing.pop(name, None)
-        if bin_ is not None:
-            self._empty(bin_)
+        return bin_
 
     def _throw_away(self, name: str) -> Path | None:
         """Gone at once for whoever looks; the deleting may take its time."""

@@ -33,6 +33,10 @@ class Threads:
             kind = NoSpace if error.errno in _NO_SPACE else BackendError
             raise kind(f"{error.strerror}: {error.filename}") from error
 
+    def later(self, work: Callable[[], None]) -> None:
+        """Nobody hears how it ends."""
+        self._pool.submit(work)
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -198,3 +198,15 @@ def test_removal__of_links_deep_trees_and_closed_directories() -> None:
         remove_all(trash, deadline=60)
         assert list(trash.iterdir()) == []
         assert (outside / "kept").exists()
+
+
+async def test_open__what_cannot_be_deleted_keeps_nobody_from_starting(short_dir: Path) -> None:
+    (short_dir / "trash").mkdir()
+    (short_dir / "trash" / "stray").touch()
+    old = short_dir / "trash" / "z"
+    old.mkdir()
+    (old / "f").touch()
+    backend = ProcessBackend(short_dir, program())
+    await backend.open()
+    await eventually(lambda: not old.exists())
+    await backend.close()
