@@ -32,15 +32,18 @@ async def available_agents(
 ) -> list[AgentOffer]:
     """Raises `DependencyUnavailable` when the executor's package cannot be asked."""
     path = environment.get(AGENT_PATH) or environment.get("PATH", os.defpath)
-    text, errors, code = await _run(
-        [python, "-m", "executor.agents", path], environment, user, group
-    )
+    how = f"see that `{python} -m executor.agents` prints what it offers"
+    command = [python, "-m", "executor.agents", path]
+    try:
+        text, errors, code = await _run(command, environment, user, group)
+    except OSError as error:
+        _log.warning("agents_unknown", error=str(error))
+        raise DependencyUnavailable("executor", how) from error
     try:
         found = msgspec.json.decode(text, type=list[_Found])
     except msgspec.MsgspecError as error:
         shown = errors.decode(errors="replace")[-500:]
         _log.warning("agents_unknown", exit_code=code, stderr=shown)
-        how = f"see that `{python} -m executor.agents` prints what it offers"
         raise DependencyUnavailable("executor", how) from error
     return [AgentOffer(agent=one.agent, missing=_told(one.missing)) for one in found]
 
