@@ -44,6 +44,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     option_kind: str | None = None
+    option_id: str | None = None
+    """Which of several of that kind, if this very ask offered it."""
     content: dict[str, Any] | None = None
     text: str | None = None
 
@@ -88,9 +90,10 @@ def answer(ask: Ask, decision: Decision) -> Message:
 
 
 def answer_permission(options: list[AskOption], decision: Decision) -> Message:
-    """Chosen by kind: every agent has its own option ids."""
+    """Chosen by kind: every agent has its own option ids, and they may be an earlier ask's."""
+    chosen_first = sorted(options, key=lambda option: option.id != decision.option_id)
     for kind in _FALLBACK.get(decision.option_kind or "", ()):
-        for option in options:
+        for option in chosen_first:
             if option.kind == kind:
                 return {"outcome": {"outcome": "selected", "optionId": option.id}}
     return {"outcome": {"outcome": "cancelled"}}

@@ -136,4 +136,6 @@ def input_hash(tool: str, bound: object) -> str:
 def _decision(grant: GrantTaken) -> Decision:
     content: Any = grant.content
     form = cast("dict[str, Any]", content) if isinstance(content, dict) else None
-    return Decision(option_kind=grant.option_kind, content=form, text=grant.text)
+    return Decision(
+        option_kind=grant.option_kind, option_id=grant.option_id, content=form, text=grant.text
+    )

@@ -73,3 +73,11 @@ def test_permission__odd_options_are_fit_for_a_report() -> None:
     read = read_options(msgspec.convert(asked, Permission))
     assert len(msgspec.json.encode(read)) < 100_000
     assert read[0].id == "\ufffd\ufffd"
+
+
+def test_permission__the_option_that_was_chosen_among_two_of_a_kind() -> None:
+    offered = [AskOption(id=name, kind="allow_always") for name in ("everything", "this")]
+    chosen = answer_permission(offered, Decision(option_kind="allow_always", option_id="this"))
+    assert chosen["outcome"]["optionId"] == "this"
+    other = answer_permission(offered, Decision(option_kind="allow_once", option_id="this"))
+    assert other["outcome"]["outcome"] == "cancelled"
