@@ -31,16 +31,20 @@ class BoundedFile:
         self._path = path
         self._limit = limit
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w+b")
+        self._file = path.open("w+b", buffering=0)
 
     def write(self, data: bytes) -> None:
+        # a full disk costs the log, never the reading of what is to be logged
+        with contextlib.suppress(OSError):
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
         self._file.write(data[-self._limit :])
         if self._file.tell() > self._limit:
             kept = self._last(self._limit // 2)
             self._file.seek(0)
             self._file.truncate()
             self._file.write(kept)
-        self._file.flush()
 
     def _last(self, size: int) -> bytes:
         end = self._file.tell()
@@ -81,6 +85,9 @@ class AgentProcess:
     ) -> Self:
         """`env` is the whole environment. `grace`: seconds for its tree if the executor dies."""
         mark = uuid4().hex
+        log = BoundedFile(
+            stderr
+        )  # first: if it cannot be made, no process is left without an owner
         starting = asyncio.create_task(
             asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", keeper.__file__, str(grace), "--", *command,
@@ -94,11 +101,12 @@ class AgentProcess:
             # Shielded: a start that is cancelled half-way would leave the agent without a keeper.
             process = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            await cls(await starting, BoundedFile(stderr), mark=mark).end_tree(grace=0)
+            await cls(await starting, log, mark=mark).end_tree(grace=0)
             raise
         except OSError as error:
+            log.close()
             raise AgentFailed(Reason.AGENT_START_FAILED, f"{command[0]}: {error}") from error
-        return cls(process, BoundedFile(stderr), mark=mark)
+        return cls(process, log, mark=mark)
 
     @property
     def pid(self) -> int:
