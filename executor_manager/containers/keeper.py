@@ -76,14 +76,23 @@ def _known(pid: int) -> list[int] | None:
 def _write(status: dict[str, Any]) -> None:
     """Durable before it is relied on."""
     beside = Path(f"{STATUS}.new")
-    with beside.open("w", encoding="ascii") as file:
-        json.dump(status, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(STATUS)
+    try:
+        _dump(status, beside, "w")
+        beside.replace(STATUS)
+    except OSError:
+        # on a full disk what is known must not get lost with us: the block is there already
+        _dump(status, Path(STATUS), "r+")
     here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     os.fsync(here)
     os.close(here)
+
+
+def _dump(status: dict[str, Any], path: Path, mode: str) -> None:
+    with path.open(mode, encoding="ascii") as file:
+        json.dump(status, file)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _start(launch: dict[str, Any], libc: ctypes.CDLL) -> int:

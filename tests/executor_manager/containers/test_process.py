@@ -210,3 +210,14 @@ async def test_open__what_cannot_be_deleted_keeps_nobody_from_starting(short_dir
     await backend.open()
     await eventually(lambda: not old.exists())
     await backend.close()
+
+
+async def test_keeper__a_disk_without_room_for_a_file_does_not_hide_the_end(
+    backend: ProcessBackend, short_dir: Path
+) -> None:
+    container = await started(backend, spec())
+    place = short_dir / "workers" / places.short(container.name)
+    (place / "process.json.new").mkdir()
+    stopped = await backend.stop(container.name, 5)
+    assert stopped.tree_gone
+    (place / "process.json.new").rmdir()
