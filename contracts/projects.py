@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.runs import Page, RunLimits
+from contracts.runs import AskedLimits, Page, RunLimits
 from contracts.wire import Body, Name, Wire
 
 RoleName = Literal["owner", "member", "viewer"]
@@ -99,7 +99,7 @@ class CreateApp(Body, frozen=True, kw_only=True):
     name: Name
     project_id: UUID | None = None
     agent: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    limits: RunLimits | None = None
+    limits: AskedLimits | None = None
 
 
 class App(Wire, frozen=True, kw_only=True):

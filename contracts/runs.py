@@ -30,11 +30,26 @@ TERMINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.BLOCKED, Run
 LIVE = frozenset({RunState.CLAIMED, RunState.RUNNING, RunState.WAITING})
 
 
-class RunLimits(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    max_duration_seconds: Annotated[int, msgspec.Meta(ge=1, le=7 * 86400)] = 3600
-    silence_seconds: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 600
+DurationSeconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 86400)]
+SilenceSeconds = Annotated[int, msgspec.Meta(ge=1, le=86400)]
+MaxFailures = Annotated[int, msgspec.Meta(ge=1, le=20)]
+
+
+class RunLimits(Wire, frozen=True, kw_only=True):
+    """As they are kept and handed on: what a newer service adds is ignored."""
+
+    max_duration_seconds: DurationSeconds = 3600
+    silence_seconds: SilenceSeconds = 600
     """The watchdog: no update from the agent for so long ends the attempt."""
-    max_failures: Annotated[int, msgspec.Meta(ge=1, le=20)] = 3
+    max_failures: MaxFailures = 3
+
+
+class AskedLimits(Body, frozen=True, kw_only=True):
+    """`RunLimits` as a person asks for them."""
+
+    max_duration_seconds: DurationSeconds = 3600
+    silence_seconds: SilenceSeconds = 600
+    max_failures: MaxFailures = 3
 
 
 class RunOptions(Body, frozen=True, kw_only=True):
@@ -48,7 +63,7 @@ class RunOptions(Body, frozen=True, kw_only=True):
     """Capabilities that the agent must have, or the run is `blocked: capability_missing`."""
     priority: Annotated[int, msgspec.Meta(ge=0, le=9)] = 5
     """0 goes first."""
-    limits: RunLimits | None = None
+    limits: AskedLimits | None = None
     provider_options: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
 

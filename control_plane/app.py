@@ -140,6 +140,7 @@ class ControlPlane:
         return [
             ProjectorLoop(services.projector, wakeups, self._metrics, interval=poll),
             Loop("idempotency", EXPIRY_SECONDS, services.idempotency.expire, self._metrics),
+            Loop("commands", EXPIRY_SECONDS, services.managers.forget_commands, self._metrics),
             *rescue_loops(services.rescue, self._settings, self._metrics),
         ]
 

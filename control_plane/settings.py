@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idle_after_seconds: Seconds = 600.0
     remove_after_seconds: Seconds = 3600.0
     park_after_seconds: Seconds = 900.0
+    unoffered_after_seconds: Seconds = 600.0
+    """A queued run whose agent no living manager offers for so long is blocked."""
+    forget_commands_after_seconds: Seconds = 3600.0
+    """Commands are kept so long after they were done, or their worker was removed."""
     cancel_grace_seconds: Seconds = 5.0
     cancel_deadline_seconds: Seconds = 45.0
     save_deadline_seconds: Seconds = 120.0

@@ -76,7 +76,7 @@ def build_services(
     idempotency = Idempotency(database)
     intake = Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs)
     fanout = Fanout(database, wakeups, poll_seconds=poll)
-    rescue = Rescue(database, policy, park_after=settings.park_after_seconds)
+    rescue = _rescue(settings, database)
     return Services(
         access=_access(settings, database),
         apps=apps,
@@ -104,6 +104,15 @@ def build_services(
         system=System(database),
         tasks=Tasks(database, idempotency=idempotency, intake=intake),
         workers=Workers(database, policy),
+    )
+
+
+def _rescue(settings: Settings, database: Database) -> Rescue:
+    return Rescue(
+        database,
+        settings.policy,
+        park_after=settings.park_after_seconds,
+        unoffered_after=settings.unoffered_after_seconds,
     )
 
 

@@ -4,16 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from chassis.auth import hash_token, new_token
 from chassis.ids import new_id
 from contracts.commands import Answer, RunSpec, StartRun
 from contracts.events import RunClaimed, WorkerCreated
 from contracts.human_loop import RequestState
-from contracts.runs import RunLimits, RunOptions, RunState
+from contracts.runs import RunLimits, RunState
 from contracts.workers import ClaimedRun, WorkerGrant, WorkerState
 from control_plane.domain.line import Policy
+from control_plane.domain.options import StoredOptions
 from control_plane.domain.session_state import RunRow, SessionState, WorkerRow
 
 
@@ -29,7 +28,7 @@ class Payload:
     """What a run was asked, loaded beside its state."""
 
     prompt: str
-    options: RunOptions
+    options: StoredOptions
     app_limits: RunLimits | None
     traceparent: str
 
@@ -142,7 +141,3 @@ def _answers(state: SessionState, run: RunRow) -> list[Answer]:
         for r in state.requests
         if r.run_id == run.id and r.state is RequestState.ANSWERED
     ]
-
-
-def limits_of(app_limits: str | None) -> RunLimits | None:
-    return msgspec.json.decode(app_limits, type=RunLimits) if app_limits else None

@@ -16,6 +16,7 @@ def rescue_loops(rescue: Rescue, settings: Settings, metrics: Metrics) -> list[L
         Loop("reclaim", often, rescue.reclaim, metrics),
         Loop("overdue_cancels", often, rescue.end_overdue_cancels, metrics),
         Loop("park", often, rescue.park, metrics),
+        Loop("block_unoffered", seldom, rescue.block_unoffered, metrics),
         Loop("repair_lines", seldom, rescue.repair_lines, metrics),
         Loop("overdue_requests", seldom, rescue.tell_overdue, metrics),
     ]

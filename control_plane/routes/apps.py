@@ -10,7 +10,14 @@ from litestar.params import FromQuery, JSONBody
 from contracts.projects import App, AppList, CreateApp
 from control_plane.domain.access import Action, Principal
 from control_plane.routes.policies import READ, WRITE
-from control_plane.routes.wishes import IdempotencyKey, ask_of, replayed_headers
+from control_plane.routes.wishes import (
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    ask_of,
+    replayed_headers,
+    window,
+)
 from control_plane.services.access import Access
 from control_plane.services.apps import Apps
 from control_plane.services.idempotency import Idempotency
@@ -39,12 +46,15 @@ async def create_app(
 
 @get("/api/v1/apps", opt=READ, tags=["apps"])
 async def list_apps(
+    *,
     principal: NamedDependency[Principal],
     access: NamedDependency[Access],
     apps: NamedDependency[Apps],
     project_id: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> AppList:
-    return await apps.listed(access.projects_for(principal, project_id))
+    return await apps.listed(access.projects_for(principal, project_id), window(limit, cursor))
 
 
 APP_ROUTES = [create_app, list_apps]

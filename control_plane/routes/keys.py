@@ -11,6 +11,7 @@ from contracts.projects import CreateKey, KeyList, NewKey
 from control_plane.domain.access import Action, Principal
 from control_plane.routes.paths import litestar_path
 from control_plane.routes.policies import GATEWAY, READ
+from control_plane.routes.wishes import Cursor, Limit, window
 from control_plane.services.access import Access
 from control_plane.services.keys import Keys
 
@@ -36,8 +37,15 @@ async def create_key(
 
 
 @get("/api/v1/keys", opt=READ, tags=["keys"])
-async def list_keys(principal: NamedDependency[Principal], keys: NamedDependency[Keys]) -> KeyList:
-    return await keys.listed(principal)
+async def list_keys(
+    *,
+    principal: NamedDependency[Principal],
+    keys: NamedDependency[Keys],
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> KeyList:
+    """The caller's own, and those bound to projects that it owns."""
+    return await keys.listed(principal, window(limit, cursor))
 
 
 @delete("/api/v1/keys/{key_id:uuid}", opt=READ, status_code=204, tags=["keys"])

@@ -18,7 +18,14 @@ from contracts.projects import (
 )
 from control_plane.domain.access import Principal, Role
 from control_plane.routes.policies import MANAGE_PROJECT, READ, READ_PROJECT
-from control_plane.routes.wishes import IdempotencyKey, ask_of, replayed_headers
+from control_plane.routes.wishes import (
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    ask_of,
+    replayed_headers,
+    window,
+)
 from control_plane.services.projects import Projects
 
 
@@ -38,16 +45,25 @@ async def create_project(
 
 @get("/api/v1/projects", opt=READ, tags=["projects"])
 async def list_projects(
-    principal: NamedDependency[Principal], projects: NamedDependency[Projects]
+    *,
+    principal: NamedDependency[Principal],
+    projects: NamedDependency[Projects],
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> ProjectList:
-    return await projects.listed(principal)
+    return await projects.listed(principal, window(limit, cursor))
 
 
 @get("/api/v1/projects/{project_id:uuid}/members", opt=READ_PROJECT, tags=["projects"])
 async def list_members(
-    project_id: FromPath[UUID], projects: NamedDependency[Projects]
+    *,
+    project_id: FromPath[UUID],
+    projects: NamedDependency[Projects],
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> MemberList:
-    return await projects.members(project_id)
+    """The newest users first."""
+    return await projects.members(project_id, window(limit, cursor))
 
 
 @post(

@@ -5,6 +5,7 @@ from uuid import UUID
 from chassis.errors import BerthError, NotFound
 from contracts.errors import Code
 from contracts.projects import App, AppList, CreateApp
+from control_plane.domain.cursors import Window
 from control_plane.store import apps as store
 from control_plane.store.database import Database, Unit
 
@@ -20,12 +21,11 @@ class Apps:
         app_id = await store.insert(
             unit, project_id=project_id, name=data.name, agent=data.agent, limits=data.limits
         )
-        items = await store.listed(unit.connection, [project_id])
-        return next(app for app in items if app.id == app_id)
+        return await store.get(unit.connection, app_id)
 
-    async def listed(self, projects: list[UUID]) -> AppList:
+    async def listed(self, projects: list[UUID], window: Window) -> AppList:
         async with self._database.reading() as connection:
-            return AppList(items=await store.listed(connection, projects))
+            return await store.listed(connection, projects, window)
 
     async def agent_for(
         self, unit: Unit, *, project_id: UUID, app_id: UUID | None, asked: str | None

@@ -77,6 +77,9 @@ class Intake:
 
     async def retry(self, ask: Ask, *, run_id: UUID, by: UUID) -> Once[Accepted]:
         async def work(unit: Unit) -> Accepted:
+            run = await run_store.get(unit.connection, run_id)
+            if run is not None:
+                await self._apps.require_agent(unit, run.agent)
             queued = await self._line.retry(unit, run_id, by=by, traceparent=traceparent() or "")
             return await _accepted(unit, queued)
 

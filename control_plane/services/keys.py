@@ -9,6 +9,7 @@ from contracts.errors import Code
 from contracts.identity import Introspected
 from contracts.projects import CreateKey, KeyList, NewKey
 from control_plane.domain.access import Action, Principal
+from control_plane.domain.cursors import Window
 from control_plane.store import access, audit
 from control_plane.store import keys as store
 from control_plane.store.database import Database, Unit
@@ -46,14 +47,15 @@ class Keys:
             await self._audit(unit, principal, project_id, action="key.create", key_id=key_id)
         return NewKey(id=key_id, name=data.name, key=key, project_id=project_id)
 
-    async def listed(self, principal: Principal) -> KeyList:
+    async def listed(self, principal: Principal, window: Window) -> KeyList:
         """The caller's own, and those bound to projects that it owns."""
-        owned = principal.projects(Action.MANAGE)
+        wanted = store.KeyFilter(
+            user_id=principal.user_id,
+            owned=principal.projects(Action.MANAGE),
+            bound_to=principal.bound_to,
+        )
         async with self._database.reading() as connection:
-            items = await store.listed(connection, user_id=principal.user_id, owned=owned)
-        if principal.bound_to is not None:
-            items = [key for key in items if key.project_id == principal.bound_to]
-        return KeyList(items=items)
+            return await store.listed(connection, wanted, window)
 
     async def revoke(self, key_id: UUID, *, principal: Principal) -> None:
         """One's own, or as owner of the project that it is bound to; a second time is no error."""

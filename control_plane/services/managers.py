@@ -25,6 +25,7 @@ from control_plane.store import commands, workers
 from control_plane.store.database import Database
 
 COMMANDS_AT_ONCE = 200
+FORGOTTEN_AT_ONCE = 500
 
 
 class Managers:
@@ -122,3 +123,17 @@ class Managers:
                 if found or left <= 0:
                     return Commands(commands=found)
                 await woken.wait(min(left, self._settings.poll_seconds))
+
+    async def forget_commands(self) -> int:
+        """One pass: how many it forgot, in batches that are transactions of their own."""
+        forgotten = 0
+        while True:
+            async with self._database.unit() as unit:
+                batch = await commands.forget(
+                    unit,
+                    after=self._settings.forget_commands_after_seconds,
+                    limit=FORGOTTEN_AT_ONCE,
+                )
+            forgotten += batch
+            if batch < FORGOTTEN_AT_ONCE:
+                return forgotten

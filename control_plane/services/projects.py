@@ -6,6 +6,7 @@ from chassis.errors import BerthError, NotFound
 from contracts.errors import Code
 from contracts.projects import CreateUser, Member, MemberList, Project, ProjectList
 from control_plane.domain.access import Principal, Role
+from control_plane.domain.cursors import Window
 from control_plane.services.idempotency import Ask, Idempotency, Once
 from control_plane.store import audit
 from control_plane.store import projects as store
@@ -33,21 +34,20 @@ class Projects:
                 target=project_id,
                 name=name,
             )
-            made = await store.listed(unit.connection, user_id=user_id, projects=[project_id])
-            return made[0]
+            return await store.get(unit.connection, project_id, user_id=user_id)
 
         return await self._idempotency.once(ask, work, Project)
 
-    async def listed(self, principal: Principal) -> ProjectList:
+    async def listed(self, principal: Principal, window: Window) -> ProjectList:
+        projects = list(principal.roles)
         async with self._database.reading() as connection:
-            items = await store.listed(
-                connection, user_id=principal.user_id, projects=list(principal.roles)
+            return await store.listed(
+                connection, projects, user_id=principal.user_id, window=window
             )
-        return ProjectList(items=items)
 
-    async def members(self, project_id: UUID) -> MemberList:
+    async def members(self, project_id: UUID, window: Window) -> MemberList:
         async with self._database.reading() as connection:
-            return MemberList(items=await store.members(connection, project_id))
+            return await store.members(connection, project_id, window)
 
     async def create_user(
         self, ask: Ask, data: CreateUser, *, project_id: UUID, by: UUID

@@ -8,6 +8,8 @@ import asyncio
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import asyncpg
+
 from chassis.errors import BerthError, Stale
 from chassis.failpoints import failpoint
 from contracts.errors import Code
@@ -20,6 +22,8 @@ from control_plane.store.database import Database, Unit
 
 GATHER_SECONDS = 0.003
 MAX_BATCH = 200
+AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+"""The database is not there or does not answer: trying one by one would be in vain."""
 
 
 @dataclass(slots=True)
@@ -89,6 +93,10 @@ class Reports:
         """A failure of the whole is everybody's, but a lone report's alone: tried one by one."""
         try:
             await self.apply(batch)
+        except AWAY as error:
+            for posted in batch:
+                _settle(posted, error)
+            return
         except Exception as error:  # noqa: BLE001 # handed to each waiting request, which logs it
             if len(batch) > 1:
                 for posted in batch:

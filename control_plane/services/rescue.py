@@ -1,6 +1,6 @@
 """What the loops do for lines that nobody moves: reclaim, overdue cancels, parking, repair."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from chassis.failpoints import failpoint
@@ -20,10 +20,13 @@ AT_ONCE = 50
 
 
 class Rescue:
-    def __init__(self, database: Database, policy: Policy, *, park_after: float) -> None:
+    def __init__(
+        self, database: Database, policy: Policy, *, park_after: float, unoffered_after: float
+    ) -> None:
         self._database = database
         self._policy = policy
         self._park_after = park_after
+        self._unoffered_after = unoffered_after
 
     async def reclaim(self) -> int:
         """Ends the epochs of workers whose lease ran out; answers how many.
@@ -37,10 +40,7 @@ class Rescue:
                 return 0
             candidates = await workers.expired(unit.connection, AT_ONCE)
         await failpoint("reclaim.candidates")
-        taken = 0
-        for session_id in candidates:
-            taken += await self._reclaim_one(session_id)
-        return taken
+        return await _each([(session_id,) for session_id in candidates], self._reclaim_one)
 
     async def _reclaim_one(self, session_id: UUID) -> bool:
         async with self._database.unit() as unit:
@@ -58,35 +58,60 @@ class Rescue:
         grace = self._policy.lease / 2
         async with self._database.reading() as connection:
             forgotten = await workers.forgotten_runs(connection, idle_workers, grace)
-        for session_id, run_id in forgotten:
+
+        async def release(session_id: UUID, _run_id: UUID) -> bool:
             async with self._database.unit() as unit:
                 loaded = await session_states.lock(unit, [session_id])
                 state = loaded.states[session_id]
-                run = state.head
-                mine = run is not None and run.id == run_id and run.worker_id in idle_workers
-                if run is None or not mine or run.state not in LIVE:
-                    continue
+                still = await workers.forgotten_runs(unit.connection, idle_workers, grace)
+                if state.head is None or (session_id, state.head.id) not in still:
+                    return False
                 reason = Reason.EXECUTOR_INTERRUPTED
-                line.lose(state, run, reason, self._policy, "its executor does not have it")
+                detail = "its executor does not have it"
+                line.lose(state, state.head, reason, self._policy, detail)
                 await session_saves.save(unit, loaded)
-        return len(forgotten)
+                return True
+
+        return await _each(forgotten, release)
 
     async def end_overdue_cancels(self) -> int:
         """A live run whose executor did not end it in time: its worker's epoch ends, it is over."""
         async with self._database.reading() as connection:
             overdue = await workers.sessions_and_ids(connection, "overdue_cancels", AT_ONCE)
-        for session_id, run_id in overdue:
-            async with self._database.unit() as unit:
-                loaded = await session_states.lock(unit, [session_id])
-                state = loaded.states[session_id]
-                run = state.head
-                if run is None or run.id != run_id or run.state not in LIVE:
-                    continue
-                line.supersede(state, Reason.CANCEL_DEADLINE.value)
-                end = RunEnd(reason=Reason.CANCEL_DEADLINE)
-                line.finish(state, run, RunState.CANCELED, end)
-                await session_saves.save(unit, loaded)
-        return len(overdue)
+        return await _each(overdue, self._end_overdue_one)
+
+    async def _end_overdue_one(self, session_id: UUID, run_id: UUID) -> bool:
+        async with self._database.unit() as unit:
+            loaded = await session_states.lock(unit, [session_id])
+            state = loaded.states[session_id]
+            run = state.head
+            if run is None or run.id != run_id or run.state not in LIVE:
+                return False
+            line.supersede(state, Reason.CANCEL_DEADLINE.value)
+            line.finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCEL_DEADLINE))
+            await session_saves.save(unit, loaded)
+            return True
+
+    async def block_unoffered(self) -> int:
+        """Queued runs whose agent no living manager offers: somebody has to do something."""
+        async with self._database.reading() as connection:
+            unoffered = await workers.sessions_and_ids(
+                connection, "unoffered", self._unoffered_after, AT_ONCE
+            )
+        return await _each(unoffered, self._block_one)
+
+    async def _block_one(self, session_id: UUID, run_id: UUID) -> bool:
+        async with self._database.unit() as unit:
+            loaded = await session_states.lock(unit, [session_id])
+            state = loaded.states[session_id]
+            run = state.head
+            if run is None or run.id != run_id or run.state is not RunState.QUEUED:
+                return False
+            detail = f"no executor manager offers the agent {run.agent}"
+            end = RunEnd(reason=Reason.AGENT_MISSING, detail=detail)
+            line.finish(state, run, RunState.BLOCKED, end)
+            await session_saves.save(unit, loaded)
+            return True
 
     async def park(self) -> int:
         """Asks workers to let go of runs that wait for a person for long."""
@@ -94,19 +119,21 @@ class Rescue:
             waiting = await workers.sessions_and_ids(
                 connection, "waiting_too_long", self._park_after, AT_ONCE
             )
-        for session_id, run_id in waiting:
-            async with self._database.unit() as unit:
-                loaded = await session_states.lock(unit, [session_id])
-                state = loaded.states[session_id]
-                run = state.head
-                waits = run is not None and run.id == run_id and run.state is RunState.WAITING
-                if run is None or state.worker is None or not waits or run.worker_id is None:
-                    continue
-                if await commands.has_open(unit.connection, state.worker.id, "park"):
-                    continue
-                state.command(ParkRun(id=new_id(), run_id=run.id, attempt=run.attempt))
-                await session_saves.save(unit, loaded)
-        return len(waiting)
+        return await _each(waiting, self._park_one)
+
+    async def _park_one(self, session_id: UUID, run_id: UUID) -> bool:
+        async with self._database.unit() as unit:
+            loaded = await session_states.lock(unit, [session_id])
+            state = loaded.states[session_id]
+            run = state.head
+            waits = run is not None and run.id == run_id and run.state is RunState.WAITING
+            if run is None or state.worker is None or not waits or run.worker_id is None:
+                return False
+            if await commands.has_open(unit.connection, state.worker.id, "park"):
+                return False
+            state.command(ParkRun(id=new_id(), run_id=run.id, attempt=run.attempt))
+            await session_saves.save(unit, loaded)
+            return True
 
     async def repair_lines(self) -> int:
         """Promotes where a line has pending runs and no head; none should be found."""
@@ -122,13 +149,26 @@ class Rescue:
         """Overdue is a hint: the request stays answerable; nothing answers by itself."""
         async with self._database.reading() as connection:
             overdue = await workers.sessions_and_ids(connection, "overdue_requests", AT_ONCE)
-        for session_id, request_id in overdue:
-            async with self._database.unit() as unit:
-                loaded = await session_states.lock(unit, [session_id])
-                state = loaded.states[session_id]
-                for _ in await workers.mark_overdue(unit, [request_id]):
-                    state.tell(
-                        HumanLoopOverdue(request_id=request_id), run=state.head, project=True
-                    )
-                await session_saves.save(unit, loaded)
-        return len(overdue)
+        return await _each(overdue, self._tell_one)
+
+    async def _tell_one(self, session_id: UUID, request_id: UUID) -> bool:
+        async with self._database.unit() as unit:
+            loaded = await session_states.lock(unit, [session_id])
+            state = loaded.states[session_id]
+            for _ in await workers.mark_overdue(unit, [request_id]):
+                state.tell(HumanLoopOverdue(request_id=request_id), run=state.head, project=True)
+            await session_saves.save(unit, loaded)
+            return True
+
+
+async def _each(items: Sequence[tuple[UUID, ...]], action: Callable[..., Awaitable[bool]]) -> int:
+    """How many were moved. One that fails keeps no other waiting; then the whole pass fails."""
+    moved, errors = 0, list[Exception]()
+    for item in items:
+        try:
+            moved += await action(*item)
+        except Exception as error:  # noqa: BLE001 # raised below, when the others are done
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("some lines could not be moved", errors)
+    return moved

@@ -13,6 +13,7 @@ from contracts.runs import TERMINAL, RunLimits, RunOptions, RunState
 from contracts.sessions import SessionState as SessionLife
 from control_plane.domain import line
 from control_plane.domain.line import Policy
+from control_plane.domain.options import StoredOptions
 from control_plane.domain.session_state import RunRow, SessionState
 from control_plane.store import line as line_store
 from control_plane.store import session_saves, session_states
@@ -32,7 +33,7 @@ class Order:
     """What is asked of a new run."""
 
     prompt: str
-    options: RunOptions
+    options: RunOptions | StoredOptions
     by: UUID | None
     task_id: UUID | None = None
     retry_of: UUID | None = None
@@ -50,7 +51,7 @@ class Runs:
         session_id: UUID,
         *,
         prompt: str,
-        options: RunOptions,
+        options: RunOptions | StoredOptions,
         by: UUID | None,
         task_id: UUID | None = None,
         retry_of: UUID | None = None,

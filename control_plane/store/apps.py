@@ -5,16 +5,31 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from sqlalchemy import Text, cast, select
 
 from chassis.errors import Stale
 from chassis.ids import new_id
 from contracts.errors import Code
-from contracts.projects import App
-from contracts.runs import RunLimits
+from contracts.projects import App, AppList
+from contracts.runs import AskedLimits
+from control_plane.domain.cursors import Window
 from control_plane.store.database import Connection, Unit
+from control_plane.store.pages import fetch, page
 from sql.named import load as load_queries
+from sql.tables import apps
 
 QUERIES = load_queries("apps")
+
+_apps = apps.c
+
+_SELECTED = select(
+    _apps.id,
+    _apps.project_id,
+    _apps.name,
+    _apps.agent,
+    cast(_apps.limits, Text).label("limits"),
+    _apps.created_at,
+)
 
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -30,7 +45,7 @@ async def offers(connection: Connection) -> Sequence[dict[str, str]]:
 
 
 async def insert(
-    unit: Unit, *, project_id: UUID, name: str, agent: str, limits: RunLimits | None
+    unit: Unit, *, project_id: UUID, name: str, agent: str, limits: AskedLimits | None
 ) -> UUID:
     """Raises Stale `conflict` where the project has an app of this name."""
     app_id = new_id()
@@ -42,9 +57,22 @@ async def insert(
     return app_id
 
 
-async def listed(connection: Connection, projects: Sequence[UUID]) -> list[App]:
-    records = await connection.fetch(QUERIES["listed"], list(projects))
-    return [_app(record) for record in records]
+async def get(connection: Connection, app_id: UUID) -> App:
+    """One that there is."""
+    (record,) = await fetch(connection, _SELECTED.where(_apps.id == app_id))
+    return _app(record)
+
+
+async def listed(connection: Connection, projects: Sequence[UUID], window: Window) -> AppList:
+    items, cursor = await page(
+        connection,
+        _SELECTED.where(_apps.project_id.in_(projects)),
+        key=_apps.id,
+        scope=f"apps {sorted(projects)}",
+        window=window,
+        make=_app,
+    )
+    return AppList(items=items, next_cursor=cursor)
 
 
 def _app(record: asyncpg.Record) -> App:

@@ -35,5 +35,11 @@ async def done(unit: Unit, command_ids: Sequence[UUID], manager_id: UUID) -> Non
         await unit.connection.execute(QUERIES["done"], list(command_ids), manager_id)
 
 
+async def forget(unit: Unit, *, after: float, limit: int) -> int:
+    """How many it deleted; `after` is in seconds."""
+    done = await unit.connection.execute(QUERIES["forget"], after, limit)
+    return int(done.rpartition(" ")[2])
+
+
 async def has_open(connection: Connection, worker_id: UUID, kind: str) -> bool:
     return await connection.fetchval(QUERIES["has_open"], worker_id, kind)

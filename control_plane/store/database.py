@@ -16,8 +16,6 @@ from asyncpg.pool import PoolConnectionProxy
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """A string, because only the stubs make it generic."""
 
-RETRIED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-
 
 @dataclass(slots=True)
 class Wakes:

@@ -6,9 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.runs import RunLimits, RunOptions, RunState
+from contracts.runs import RunLimits, RunState
 from contracts.workers import WorkerState
 from control_plane.domain.claims import Claimant, Payload
+from control_plane.domain.options import StoredOptions
 from control_plane.store.database import Connection
 from sql.named import load
 
@@ -21,7 +22,7 @@ class AskedRun:
     task_id: UUID | None
     state: RunState
     prompt: str
-    options: RunOptions
+    options: StoredOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ async def asked(connection: Connection, run_id: UUID) -> AskedRun | None:
         task_id=record["task_id"],
         state=RunState(record["state"]),
         prompt=record["prompt"],
-        options=msgspec.json.decode(record["options"], type=RunOptions),
+        options=msgspec.json.decode(record["options"], type=StoredOptions),
     )
 
 
@@ -70,7 +71,7 @@ async def payloads(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID
     return {
         record["run_id"]: Payload(
             prompt=record["prompt"],
-            options=msgspec.json.decode(record["options"], type=RunOptions),
+            options=msgspec.json.decode(record["options"], type=StoredOptions),
             app_limits=_limits(record["app_limits"]),
             traceparent=record["traceparent"],
         )

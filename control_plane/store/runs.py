@@ -12,9 +12,10 @@ from sqlalchemy.sql.functions import Function
 
 from contracts.events import TodoEntry, UsageUpdate
 from contracts.reasons import ADVICE, Reason
-from contracts.runs import TERMINAL, Run, RunOptions, RunOutput, RunPage, RunState
+from contracts.runs import TERMINAL, Run, RunOutput, RunPage, RunState
 from contracts.sessions import Todos
 from control_plane.domain.cursors import Window
+from control_plane.domain.options import StoredOptions
 from control_plane.store.database import Connection
 from control_plane.store.pages import AnySelect, fetch, page
 from sql.named import load as load_queries
@@ -23,7 +24,7 @@ from sql.tables import run_payloads, runs, sessions
 QUERIES = load_queries("runs")
 
 _runs, _payloads = runs.c, run_payloads.c
-_decode_options = msgspec.json.Decoder(RunOptions).decode
+_decode_options = msgspec.json.Decoder(StoredOptions).decode
 _decode_entries = msgspec.json.Decoder(list[TodoEntry]).decode
 
 

@@ -92,6 +92,16 @@ WHERE cancel_deadline < clock_timestamp() AND finished_at IS NULL
   AND state IN ('claimed', 'running', 'waiting')
 ORDER BY cancel_deadline LIMIT $1
 
+-- name: unoffered
+-- Runs that were queued for $1 seconds while a manager was there, and none of that time offers their agent.
+SELECT r.session_id, r.id FROM runs r
+WHERE r.state = 'queued' AND r.available_at < now() - make_interval(secs => $1)
+  AND EXISTS (SELECT FROM managers m WHERE m.last_seen_at > now() - make_interval(secs => $1))
+  AND NOT EXISTS (SELECT FROM managers m
+                  WHERE m.last_seen_at > now() - make_interval(secs => $1)
+                    AND m.agents ->> r.agent = '')
+ORDER BY r.available_at LIMIT $2
+
 -- name: waiting_too_long
 SELECT session_id, id FROM runs
 WHERE state = 'waiting' AND worker_id IS NOT NULL

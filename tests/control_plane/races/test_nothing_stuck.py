@@ -1,5 +1,6 @@
 """No state of a run or a worker in which nobody is responsible for what comes next."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,8 @@ from chassis.errors import NotFound, Stale
 from contracts.errors import Code
 from contracts.spool import TakeGrant
 from contracts.workers import AgentOffer, AskStop, Register, WorkerChange
+from control_plane.domain.session_state import SessionState
+from control_plane.services import rescue
 from tests.fixtures.office import AGENT, Office
 
 
@@ -78,3 +81,49 @@ async def test_remove__what_was_removed(office: Office) -> None:
     await office.workers.change(host.id, berth.grant.worker_id, change)
     with pytest.raises(NotFound):
         await office.workers.remove(session, forced=True, by=uuid4())
+
+
+async def test_queued__whose_agent_nobody_offers_is_blocked(office: Office) -> None:
+    session, host = await office.session(), await office.host()
+    run_id = await office.send(session)
+    await office.execute("UPDATE runs SET available_at = now() - interval '1 day'")
+    assert await office.rescue.block_unoffered() == 0, "a manager offers it"
+    await office.execute('UPDATE managers SET agents = \'{"scripted": "not installed"}\'')
+    await office.execute("UPDATE managers SET last_seen_at = now() - interval '1 day'")
+    assert await office.rescue.block_unoffered() == 0, "no manager is there: it waits for one"
+    await office.execute("UPDATE managers SET last_seen_at = now()")
+    assert await office.rescue.block_unoffered() == 1
+    run = await office.run(run_id)
+    assert (run["now"], run["reason"]) == ("blocked", "agent_missing")
+    assert host.incarnation == 1
+
+
+async def test_rescue__one_line_that_fails_keeps_no_other_waiting(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await office.host()
+    berths = [await office.running(await office.session(), host) for _ in range(3)]
+    for berth in berths:
+        await office.expire(berth)
+    bad = berths[0].grant.session_id
+    lose = rescue.lose_worker
+
+    def broken(state: SessionState, *rest: Any) -> None:
+        if state.id == bad:
+            raise ValueError("broken")
+        lose(state, *rest)
+
+    monkeypatch.setattr(rescue, "lose_worker", broken)
+    with pytest.raises(ExceptionGroup):
+        await office.rescue.reclaim()
+    states = [await office.state(berth.run_id) for berth in berths]
+    assert states == ["running", "queued", "queued"]
+
+
+async def test_options__of_a_newer_version_are_read(office: Office) -> None:
+    session, host = await office.session(), await office.host()
+    await office.send(session)
+    await office.execute(
+        """UPDATE run_payloads SET options = '{"newer": 1, "limits": {"newer": 2}}'"""
+    )
+    assert (await office.claim(host)).attempt == 1
