@@ -135,7 +135,6 @@ class Manager:
                 duties=self.host.duties,
                 retirement=self._retirement,
                 remove_after=registered.remove_after_seconds,
-                unsaved_keep=settings.unsaved_keep_seconds,
             ),
             within=Within(
                 answered=settings.answered_within_seconds,

@@ -44,8 +44,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stop_grace_seconds: Seconds = 10.0
     supersede_deadline_seconds: Seconds = 330.0
     """How long a superseded worker may take to save aside; then it is started anew, once."""
-    unsaved_keep_seconds: Seconds = 7 * 86400.0
-    """A superseded worker that could not save aside is kept on disk for so long."""
     restarts: Annotated[int, msgspec.Meta(ge=0)] = 3
     """Of one worker in the same epoch, in a row; after that its epoch ends."""
     restart_backoff_seconds: Seconds = 0.5

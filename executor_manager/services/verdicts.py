@@ -19,7 +19,6 @@ class Verdicts:
     duties: Duties
     retirement: Retirement
     remove_after: float
-    unsaved_keep: float
 
     def apply(self, worker: Worker, verdict: Verdict) -> None:
         match verdict:
@@ -47,13 +46,10 @@ class Verdicts:
         self.duties.start(worker, Gravity.RELEASED, work)
 
     def _superseded(self, worker: Worker) -> None:
+        # what could not be saved is never deleted by itself: a person decides
         if worker.stage is not Stage.KEPT:
             work = partial(self.retirement.supersede, worker)
-        elif self._older(worker, self.unsaved_keep):
-            work = partial(self.retirement.remove, worker)
-        else:
-            return
-        self.duties.start(worker, Gravity.SUPERSEDED, work)
+            self.duties.start(worker, Gravity.SUPERSEDED, work)
 
     def _unknown(self, worker: Worker) -> None:
         if not worker.told_unknown:
