@@ -7,7 +7,3 @@ SELECT agents::text AS agents FROM managers
 
 -- name: insert
 INSERT INTO apps (id, project_id, name, agent, limits) VALUES ($1, $2, $3, $4, $5::jsonb)
-
--- name: listed
-SELECT id, project_id, name, agent, limits::text AS limits, created_at
-FROM apps WHERE project_id = ANY($1::uuid[]) ORDER BY name, id

@@ -14,3 +14,12 @@ WHERE commands.id = ANY($1::uuid[]) AND w.id = commands.worker_id AND w.manager_
 
 -- name: has_open
 SELECT EXISTS (SELECT FROM commands WHERE worker_id = $1 AND type = $2 AND done_at IS NULL)
+
+-- name: forget
+-- What was done, and all of removed workers. A worker that is not removed keeps its `start` commands: by them
+-- workers.forgotten_runs sees what its executor was given. What another replica is deleting is passed over.
+DELETE FROM commands WHERE id = ANY(ARRAY(
+  SELECT c.id FROM commands c JOIN session_workers w ON w.id = c.worker_id
+  WHERE (c.done_at < now() - make_interval(secs => $1) AND c.type <> 'start')
+     OR w.removed_at < now() - make_interval(secs => $1)
+  LIMIT $2 FOR UPDATE OF c SKIP LOCKED))

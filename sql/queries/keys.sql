@@ -7,13 +7,6 @@ SELECT k.id, k.user_id, k.project_id, k.rate_limit, u.name
 FROM api_keys k JOIN users u ON u.id = k.user_id
 WHERE k.key_hash = $1 AND k.revoked_at IS NULL
 
--- name: listed
--- A user's own keys, and for owners those that are bound to their projects.
-SELECT id, user_id, project_id, name, rate_limit, created_at, revoked_at
-FROM api_keys
-WHERE user_id = $1 OR project_id = ANY($2::uuid[])
-ORDER BY id DESC
-
 -- name: get
 SELECT id, user_id, project_id, name, rate_limit, created_at, revoked_at FROM api_keys WHERE id = $1
 

@@ -5,12 +5,6 @@ INSERT INTO projects (id, name) VALUES ($1, $2)
 -- A project's stream has the project's id.
 INSERT INTO streams (id, kind, project_id) VALUES ($1, 'project', $1)
 
--- name: listed
-SELECT p.id, p.name, p.created_at, m.role::text AS role
-FROM projects p JOIN memberships m ON m.project_id = p.id
-WHERE m.user_id = $1 AND p.id = ANY($2::uuid[])
-ORDER BY p.id
-
 -- name: by_name
 SELECT id FROM projects WHERE name = $1 ORDER BY created_at, id LIMIT 1
 
@@ -22,11 +16,6 @@ INSERT INTO users (id, name) VALUES ($1, $2)
 
 -- name: has_user
 SELECT EXISTS (SELECT FROM users WHERE id = $1)
-
--- name: members
-SELECT m.user_id, u.name, m.role::text AS role
-FROM memberships m JOIN users u ON u.id = m.user_id
-WHERE m.project_id = $1 ORDER BY u.name, m.user_id
 
 -- name: put_member
 INSERT INTO memberships (project_id, user_id, role) VALUES ($1, $2, $3::member_role)
