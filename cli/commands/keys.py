@@ -10,6 +10,9 @@ from cli.connection import Key, Url, find_place
 from cli.exits import Exit
 from cli.output import Output
 from contracts.projects import CreateKey, KeyList, NewKey
+from contracts.projects import Key as ListedKey
+
+PAGE = 200
 
 keys = App(name="keys", help="API keys: create, ls, revoke.")
 
@@ -48,9 +51,9 @@ async def ls(
     """List keys: your own, and those of projects that you own."""
     output = Output()
     async with ApiClient(find_place(url, key)) as client:
-        found = await client.get("/api/v1/keys", KeyList)
+        found = await _all(client)
     if json:
-        for item in found.items:
+        for item in found:
             output.json(item)
         return Exit.OK
     rows = [
@@ -61,7 +64,7 @@ async def ls(
             "revoked" if item.revoked_at else "",
             str(item.project_id or "every project"),
         ]
-        for item in found.items
+        for item in found
     ]
     output.table(["key", "name", "created", "", "project"], rows)
     return Exit.OK
@@ -76,3 +79,12 @@ async def revoke(
         await client.delete(f"/api/v1/keys/{id_}", type(None))
     Output().line(f"Revoked {id_}.")
     return Exit.OK
+
+
+async def _all(client: ApiClient) -> list[ListedKey]:
+    page = await client.get("/api/v1/keys", KeyList, limit=PAGE)
+    found = page.items
+    while page.next_cursor is not None:
+        page = await client.get("/api/v1/keys", KeyList, limit=PAGE, cursor=page.next_cursor)
+        found += page.items
+    return found

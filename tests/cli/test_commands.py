@@ -5,9 +5,11 @@ import signal
 import uuid
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
+from cli.commands.keys import PAGE
 from cli.exits import Exit
 from contracts.events import LogEntry, MessageDelta, RunClosed
 from tests.fixtures.commands import Up, read_until
@@ -123,6 +125,16 @@ def test_keys__made_used_revoked(up: Up) -> None:
     assert up.run("keys", "revoke", made["id"]).code == Exit.OK
     listed = {key["id"]: key for key in up.run("keys", "ls", "--json").json()}
     assert listed[made["id"]]["revoked_at"] is not None
+
+
+def test_keys__ls_follows_every_page(up: Up) -> None:
+    key = up.run("keys", "create", "the first", "--json").json()[0]["key"]
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=up.url, headers=headers, trust_env=False, timeout=30) as http:
+        made = [http.post("/api/v1/keys", json={"name": str(n)}) for n in range(PAGE + 1)]
+    listed = [one["id"] for one in up.run("keys", "ls", "--json").json()]
+    assert len(listed) == len(set(listed))
+    assert {one.json()["id"] for one in made} <= set(listed)
 
 
 UNKNOWN = str(uuid.UUID(int=1))
