@@ -80,9 +80,14 @@ class Idempotency:
             return Once(value)
 
     async def expire(self) -> int:
-        """One pass of forgetting: how many keys it forgot."""
-        async with self._database.unit() as unit:
-            return await store.expire(unit, hours=KEPT_HOURS, limit=EXPIRED_AT_ONCE)
+        """One pass: how many keys it forgot, in batches that are transactions of their own."""
+        forgotten = 0
+        while True:
+            async with self._database.unit() as unit:
+                batch = await store.expire(unit, hours=KEPT_HOURS, limit=EXPIRED_AT_ONCE)
+            forgotten += batch
+            if batch < EXPIRED_AT_ONCE:
+                return forgotten
 
 
 def _first_answer(ask: Ask, kept: store.Kept, answer: type[T]) -> T:
