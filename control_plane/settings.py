@@ -42,23 +42,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     graceful_seconds: Seconds = 8.0
 
     lease_seconds: Seconds = 30.0
+    """A worker that no heartbeat renewed for so long may be taken over."""
     heartbeat_seconds: Seconds = 5.0
+    """How often managers report; told to them when they register."""
     outage_grace_seconds: Seconds = 900.0
+    """An executor that reaches nobody for so long ends its agent by itself."""
     idle_after_seconds: Seconds = 600.0
+    """A worker without a run for so long is saved and stopped."""
     remove_after_seconds: Seconds = 3600.0
+    """A worker that was saved and stopped so long ago is removed."""
     park_after_seconds: Seconds = 900.0
+    """A run that waits for a person for so long lets its worker go."""
     unoffered_after_seconds: Seconds = 600.0
     """A queued run whose agent no living manager offers for so long is blocked."""
     forget_commands_after_seconds: Seconds = 3600.0
     """Commands are kept so long after they were done, or their worker was removed."""
     cancel_grace_seconds: Seconds = 5.0
+    """What an agent has to end its turn by itself before its processes are ended."""
     cancel_deadline_seconds: Seconds = 45.0
+    """A canceled run that its executor has not ended by then costs the worker its epoch."""
     save_deadline_seconds: Seconds = 120.0
+    """After so long without a successful save a run ends as unsaved."""
     backoff_base_seconds: Seconds = 1.0
+    """Before the first retry, at most; doubled with each failure."""
     backoff_cap_seconds: Seconds = 120.0
+    """Before any retry, at most."""
     max_losses: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
+    """Workers lost in a row with one run, until it is given up."""
     claim_batch: Annotated[int, msgspec.Meta(ge=1, le=200)] = 10
+    """Runs that one claim is given, at most."""
     sse_heartbeat_seconds: Seconds = 10.0
+    """Between signs of life on a quiet event stream."""
     poll_seconds: Seconds = 2.0
     """Polling is the truth, NOTIFY the hint."""
 

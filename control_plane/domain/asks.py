@@ -5,7 +5,6 @@ taken, it serves the next attempt's identical ask once; *delivered*, it never ca
 may have run, so the next attempt asks again.
 """
 
-from typing import Any
 from uuid import UUID
 
 from contracts.events import AskOption, HumanLoopRequested, HumanLoopResolved, RunWarning
@@ -176,7 +175,3 @@ def take(
     request.delivered_epoch, request.delivered_attempt = epoch, run.attempt
     go_on(state, run)
     return True
-
-
-def content_of(request: RequestRow) -> Any:  # noqa: ANN401 # JSON, as the person sent it
-    return request.content
