@@ -15,6 +15,8 @@ import msgspec
 from contracts.reasons import Reason
 from contracts.wire import Wire
 
+ExecutorStep = Literal["restore", "link", "validate", "ready", "quiesce", "save", "stop"]
+
 
 class ResumeLabel(enum.StrEnum):
     NATIVE = "native"
@@ -253,7 +255,7 @@ class WorkerCreated(Event, frozen=True, kw_only=True, tag="worker.created"):
 
 class WorkerStep(Event, frozen=True, kw_only=True, tag="worker.step"):
     worker_id: UUID
-    step: Literal["start", "restore", "link", "validate", "ready", "quiesce", "save", "stop"]
+    step: Literal["create", "relay", "start", "boot"] | ExecutorStep
     outcome: Literal["done", "failed"] = "done"
     duration_ms: int = 0
     reason: str = ""

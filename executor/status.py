@@ -1,7 +1,7 @@
 """What the executor says of itself to its manager."""
 
 from chassis.clock import Clock
-from contracts.workers import ExecutorPhase
+from contracts.executors import ExecutorPhase
 
 ENDED = frozenset({ExecutorPhase.STOPPED, ExecutorPhase.SUPERSEDED, ExecutorPhase.FAILED})
 

@@ -12,7 +12,7 @@ from chassis.app import build_litestar
 from chassis.errors import CallFailed, DependencyUnavailable
 from chassis.logs import get_logger
 from chassis.loop import Loop
-from contracts.workers import AgentOffer, Registered
+from contracts.managers import AgentOffer, Registered
 from executor_manager import wiring
 from executor_manager.containers.errors import BackendError
 from executor_manager.loops import claim, commands

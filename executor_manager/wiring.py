@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from chassis.client import ServiceClient
-from contracts.workers import RelayRoutes
+from contracts.relay import RelayRoutes
 from executor_manager.containers.backend import ContainerBackend
 from executor_manager.containers.places import Owner
 from executor_manager.containers.process import ProcessBackend, Program

@@ -21,13 +21,13 @@ from contracts.human_loop import Replied, Reply
 from contracts.log import LogPage
 from contracts.projects import AuditPage
 from contracts.runs import CreateRun, Run, SendMessage
-from contracts.sessions import Session
-from contracts.workers import (
+from contracts.session_workers import (
     RemovalRequested,
     RemoveSessionWorker,
     SessionWorker,
     SessionWorkerPage,
 )
+from contracts.sessions import Session
 
 TURN_SECONDS = 120.0
 GONE_SECONDS = 60.0

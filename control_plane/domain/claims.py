@@ -9,8 +9,9 @@ from chassis.ids import new_id
 from contracts.commands import Answer, RunSpec, StartRun
 from contracts.events import RunClaimed, WorkerCreated
 from contracts.human_loop import RequestState
+from contracts.managers import ClaimedRun
 from contracts.runs import RunLimits, RunState
-from contracts.workers import ClaimedRun, WorkerGrant, WorkerState
+from contracts.workers import WorkerGrant, WorkerState
 from control_plane.domain.line import Policy
 from control_plane.domain.options import StoredOptions
 from control_plane.domain.session_state import RunRow, SessionState, WorkerRow

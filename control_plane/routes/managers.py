@@ -6,7 +6,7 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from contracts.workers import (
+from contracts.managers import (
     ASK_STOP,
     CLAIM,
     COMMANDS,

@@ -8,12 +8,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from chassis.errors import Stale
 from contracts.errors import Code
-from contracts.workers import (
+from contracts.managers import StopAnswer
+from contracts.session_workers import (
     RemovalRequested,
     RemoveSessionWorker,
     SessionWorker,
     SessionWorkerPage,
-    StopAnswer,
 )
 from control_plane.domain.access import Action, Principal
 from control_plane.routes.policies import READ, READ_SESSION, WRITE_SESSION

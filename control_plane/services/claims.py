@@ -5,7 +5,8 @@ from uuid import UUID
 
 from chassis.auth import hash_token, new_token
 from chassis.failpoints import failpoint
-from contracts.workers import Claim, Claimed, ClaimedRun, WorkerGrant
+from contracts.managers import Claim, Claimed, ClaimedRun
+from contracts.workers import WorkerGrant
 from control_plane.domain import claims
 from control_plane.domain.claims import Claimant, Timing
 from control_plane.domain.line import Policy

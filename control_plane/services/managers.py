@@ -7,7 +7,7 @@ import msgspec
 
 from chassis.auth import hash_token, new_token
 from chassis.failpoints import failpoint
-from contracts.workers import (
+from contracts.managers import (
     Commands,
     Heartbeat,
     HeartbeatAnswer,

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from chassis.errors import NotFound
 from contracts.errors import Code
-from contracts.workers import SessionWorker, SessionWorkerPage
+from contracts.session_workers import SessionWorker, SessionWorkerPage
 from control_plane.domain.cursors import Window
 from control_plane.store import session_workers as store
 from control_plane.store.database import Database

@@ -10,9 +10,10 @@ from chassis.telemetry import current_trace_id
 from contracts.commands import InterruptRun
 from contracts.errors import Code
 from contracts.events import WorkerFailed, WorkerRemoved
+from contracts.managers import AskStop, StopAnswer, WorkerChange, WorkerChanged
 from contracts.reasons import Reason
 from contracts.runs import LIVE, RunState
-from contracts.workers import AskStop, StopAnswer, WorkerChange, WorkerChanged, WorkerState
+from contracts.workers import WorkerState
 from control_plane.domain import line
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import SessionState, WorkerRow

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from contracts.commands import AnyCommand
-from contracts.workers import WorkerCommand
+from contracts.managers import WorkerCommand
 from control_plane.store.database import Connection, Unit
 from sql.named import load
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import and_, func, select
 from sqlalchemy.sql.functions import Function
 
-from contracts.workers import SessionWorker, SessionWorkerPage
+from contracts.session_workers import SessionWorker, SessionWorkerPage
 from control_plane.domain.cursors import Window
 from control_plane.store.database import Connection
 from control_plane.store.pages import page

@@ -4,8 +4,7 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from contracts.wire import Empty
-from contracts.workers import (
+from contracts.executors import (
     EXECUTOR_DELIVER,
     EXECUTOR_STATUS,
     EXECUTOR_SUPERSEDE,
@@ -14,6 +13,7 @@ from contracts.workers import (
     ExecutorStatus,
     Supersede,
 )
+from contracts.wire import Empty
 from executor.services.frontage import Frontage
 
 

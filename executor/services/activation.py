@@ -14,10 +14,10 @@ from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from chassis.telemetry import span
 from contracts.events import WorkerStep, WorkspaceRestored
+from contracts.executors import ExecutorPhase
 from contracts.reasons import Reason
 from contracts.snapshots import RestorePlan, RestorePoint, SnapshotKind
 from contracts.spool import RunInterrupted
-from contracts.workers import ExecutorPhase
 from executor.notes import Restored
 from executor.services.leftovers import end_leftovers
 from executor.services.worker import Worker

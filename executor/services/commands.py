@@ -20,7 +20,7 @@ from contracts.commands import (
     StopWorker,
 )
 from contracts.errors import Code
-from contracts.workers import Deliver, Delivered, ExecutorPhase
+from contracts.executors import Deliver, Delivered, ExecutorPhase
 from executor.services.runs.endings import Ending
 from executor.services.runs.runs import Runs
 from executor.services.stopping import Stopping

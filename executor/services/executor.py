@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from chassis.logs import get_logger
+from contracts.executors import Deliver, Delivered, ExecutorPhase, ExecutorStatus
 from contracts.spool import AnyEntry, SnapshotCommitted, WorkerStoppedReported
-from contracts.workers import Deliver, Delivered, ExecutorPhase, ExecutorStatus
 from executor.callbacks import Sender, SenderHooks
 from executor.notes import AttemptNote
 from executor.services.activation import Activation, ActivationFailed

@@ -2,7 +2,7 @@
 
 from chassis.errors import Stale
 from contracts.errors import Code
-from contracts.workers import Deliver, Delivered, ExecutorPhase, ExecutorStatus
+from contracts.executors import Deliver, Delivered, ExecutorPhase, ExecutorStatus
 from executor.services.executor import Executor
 from executor.settings import Settings
 

@@ -13,8 +13,8 @@ from typing import Literal
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from contracts.events import WorkerStep
+from contracts.executors import ExecutorPhase
 from contracts.spool import StopFailed, WorkerStoppedReported
-from contracts.workers import ExecutorPhase
 from executor.services.runs.runs import Runs
 from executor.services.superseding import Superseding
 from executor.services.worker import Worker

@@ -13,8 +13,8 @@ import zstandard
 from chassis.errors import CallFailed
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
+from contracts.executors import ExecutorPhase
 from contracts.snapshots import COMMIT_SIDE, CommitSide
-from contracts.workers import ExecutorPhase
 from executor.relay import pause
 from executor.services.worker import Worker
 from executor.spool import Spool

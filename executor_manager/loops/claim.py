@@ -8,7 +8,7 @@ from chassis.errors import CallFailed
 from chassis.failpoints import failpoint
 from chassis.ids import new_id
 from chassis.logs import get_logger
-from contracts.workers import ClaimedRun
+from contracts.managers import ClaimedRun
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.registration import Registration
 from executor_manager.services.workers import Workers

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from chassis.errors import CallFailed
 from chassis.logs import get_logger
-from contracts.workers import ExecutorPhase
+from contracts.executors import ExecutorPhase
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.duties import Duties
 from executor_manager.services.workers import Stage, Worker, Workers

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from chassis.logs import get_logger
-from contracts.workers import ExecutorPhase
+from contracts.executors import ExecutorPhase
 from executor_manager.containers.backend import (
     Container,
     ContainerBackend,

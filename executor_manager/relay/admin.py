@@ -7,8 +7,7 @@ import msgspec
 from aiohttp import web
 
 from contracts.errors import Code
-from contracts.wire import Empty
-from contracts.workers import (
+from contracts.relay import (
     RELAY_DELETE,
     RELAY_LIST,
     RELAY_PUT,
@@ -17,6 +16,7 @@ from contracts.workers import (
     RelayRoutes,
     RelayWorkers,
 )
+from contracts.wire import Empty
 from executor_manager.relay.problems import problem
 from executor_manager.relay.sockets import SocketRefused
 from executor_manager.relay.upstreams import Upstreams

@@ -12,7 +12,7 @@ from aiohttp import web
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from contracts.errors import Code
-from contracts.workers import RelayRoutes
+from contracts.relay import RelayRoutes
 from executor_manager.relay.policy import Allowed, Upstream
 from executor_manager.relay.problems import problem, unavailable
 from executor_manager.relay.settings import Settings

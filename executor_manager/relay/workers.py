@@ -9,7 +9,7 @@ from aiohttp import web
 
 from chassis.logs import get_logger
 from contracts.errors import Code
-from contracts.workers import RelayPolicy
+from contracts.relay import RelayPolicy
 from executor_manager.relay.policy import Denied, decide_control
 from executor_manager.relay.problems import problem
 from executor_manager.relay.sockets import bind_for_owner, remove_socket

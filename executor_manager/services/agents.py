@@ -8,7 +8,7 @@ import msgspec
 
 from chassis.errors import DependencyUnavailable
 from chassis.logs import get_logger
-from contracts.workers import AgentOffer
+from contracts.managers import AgentOffer
 
 PROBE_SECONDS = 30.0
 AGENT_PATH = "BERTH_AGENT_PATH"

@@ -10,7 +10,7 @@ from chassis.errors import CallFailed
 from chassis.logs import get_logger
 from contracts.endpoint import Endpoint
 from contracts.errors import Code
-from contracts.workers import (
+from contracts.managers import (
     ASK_STOP,
     CLAIM,
     COMMANDS,

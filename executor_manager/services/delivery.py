@@ -12,7 +12,7 @@ from uuid import UUID
 from chassis.errors import CallFailed
 from chassis.logs import bound, get_logger
 from contracts.commands import RemoveWorker
-from contracts.workers import WorkerCommand
+from contracts.managers import WorkerCommand
 from executor_manager.containers.backend import ContainerBackend, Identity
 from executor_manager.services.duties import Duties, Gravity
 from executor_manager.services.executors import Executors

@@ -8,8 +8,7 @@ from chassis.client import ServiceClient
 from chassis.errors import CallFailed
 from contracts.commands import AnyCommand
 from contracts.endpoint import Endpoint
-from contracts.wire import Empty
-from contracts.workers import (
+from contracts.executors import (
     EXECUTOR_DELIVER,
     EXECUTOR_STATUS,
     EXECUTOR_SUPERSEDE,
@@ -17,6 +16,7 @@ from contracts.workers import (
     ExecutorStatus,
     Supersede,
 )
+from contracts.wire import Empty
 from executor_manager.containers.places import SOCKET
 from executor_manager.services.workers import Worker
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from chassis.errors import BerthError, CallFailed
 from chassis.logs import get_logger
 from chassis.telemetry import span, use_traceparent
-from contracts.workers import AgentOffer, ClaimedRun, Register, Registered, WorkerGrant
+from contracts.managers import AgentOffer, ClaimedRun, Register, Registered
+from contracts.workers import WorkerGrant
 from executor_manager.containers.errors import BackendError
 from executor_manager.services.activation import Activation
 from executor_manager.services.control_plane import ControlPlane

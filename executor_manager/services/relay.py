@@ -6,8 +6,7 @@ import signal
 from chassis.client import ServiceClient
 from chassis.errors import CallFailed
 from chassis.logs import get_logger
-from contracts.wire import Empty
-from contracts.workers import (
+from contracts.relay import (
     RELAY_DELETE,
     RELAY_LIST,
     RELAY_PUT,
@@ -16,6 +15,7 @@ from contracts.workers import (
     RelayRoutes,
     RelayWorkers,
 )
+from contracts.wire import Empty
 from executor_manager.containers.backend import Container, ContainerBackend
 from executor_manager.containers.errors import BackendError
 from executor_manager.services.relay_process import RelayProcess

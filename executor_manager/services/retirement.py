@@ -10,7 +10,7 @@ from chassis.clock import wall_time
 from chassis.errors import CallFailed
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
-from contracts.workers import ExecutorPhase, ExecutorStatus
+from contracts.executors import ExecutorPhase, ExecutorStatus
 from executor_manager.containers.backend import Container, ContainerBackend, ContainerState
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import spools

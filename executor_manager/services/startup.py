@@ -10,7 +10,7 @@ from chassis.errors import CallFailed
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from chassis.telemetry import span
-from contracts.workers import ExecutorPhase, ExecutorStatus
+from contracts.executors import ExecutorPhase, ExecutorStatus
 from executor_manager.containers.backend import (
     Container,
     ContainerBackend,

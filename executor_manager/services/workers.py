@@ -14,13 +14,9 @@ from typing import assert_never
 from uuid import UUID
 
 from contracts.commands import AnyCommand
-from contracts.workers import (
-    ExecutorPhase,
-    ExecutorStatus,
-    WorkerGrant,
-    WorkerReportedState,
-    WorkerState,
-)
+from contracts.executors import ExecutorPhase, ExecutorStatus
+from contracts.managers import WorkerReportedState
+from contracts.workers import WorkerGrant, WorkerState
 from executor_manager.containers.backend import Identity
 
 

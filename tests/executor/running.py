@@ -26,9 +26,7 @@ from contracts.commands import (
     StartRun,
     StopWorker,
 )
-from contracts.spool import Asked, GrantTaken, RunFinishedReported
-from contracts.wire import Empty
-from contracts.workers import (
+from contracts.executors import (
     EXECUTOR_DELIVER,
     EXECUTOR_STATUS,
     EXECUTOR_SUPERSEDE,
@@ -37,6 +35,8 @@ from contracts.workers import (
     ExecutorStatus,
     Supersede,
 )
+from contracts.spool import Asked, GrantTaken, RunFinishedReported
+from contracts.wire import Empty
 from executor.app import build_app
 from executor.settings import Settings
 from tests.executor.outside import Outside

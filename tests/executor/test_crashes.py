@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 
 import executor
+from contracts.executors import ExecutorPhase
 from contracts.snapshots import SnapshotKind
 from contracts.spool import RunFinishedReported, RunInterrupted, StopFailed
-from contracts.workers import ExecutorPhase
 from executor.relay import Relay
 from executor.spool import Spool, SpoolIdentity
 from executor.workspace.restoring import restore, wipe

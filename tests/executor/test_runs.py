@@ -7,6 +7,7 @@ import pytest
 
 from chassis.ids import new_id
 from contracts.commands import Answer, StartRun
+from contracts.executors import ExecutorPhase
 from contracts.reasons import Reason
 from contracts.runs import RunLimits
 from contracts.snapshots import SnapshotKind
@@ -20,7 +21,6 @@ from contracts.spool import (
     SnapshotCommitted,
     TakeGrant,
 )
-from contracts.workers import ExecutorPhase
 from tests.executor.outside import Outside
 from tests.executor.running import process, running
 from tests.executor.trees import canonical

@@ -14,6 +14,7 @@ from chassis.ids import new_id
 from chassis.telemetry import configure_tracing
 from contracts.commands import RemoveWorker, StartRun
 from contracts.errors import Code
+from contracts.executors import ExecutorPhase
 from contracts.reasons import Reason
 from contracts.snapshots import SnapshotKind
 from contracts.spool import (
@@ -24,7 +25,6 @@ from contracts.spool import (
     StopFailed,
     WorkerStoppedReported,
 )
-from contracts.workers import ExecutorPhase
 from executor.services.leftovers import _agents_of
 from tests.executor.outside import Outside
 from tests.executor.running import process, run_spec, running

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from chassis.ids import new_id
 from contracts.errors import Code, Problem
-from contracts.workers import (
+from contracts.managers import (
     AskStop,
     Claim,
     Claimed,
@@ -32,10 +32,10 @@ from contracts.workers import (
     WorkerChange,
     WorkerChanged,
     WorkerCommand,
-    WorkerGrant,
     WorkerReportedState,
     WorkerVerdict,
 )
+from contracts.workers import WorkerGrant
 from executor_manager.containers import keeping
 from executor_manager.containers.backend import Container, Identity
 from executor_manager.containers.process import ProcessBackend

@@ -15,8 +15,7 @@ from aiohttp import web
 from chassis.client import ServiceClient
 from chassis.errors import CallFailed
 from chassis.ids import new_id
-from contracts.wire import Empty
-from contracts.workers import (
+from contracts.relay import (
     RELAY_LIST,
     RELAY_PUT,
     RELAY_ROUTES,
@@ -24,6 +23,7 @@ from contracts.workers import (
     RelayRoutes,
     RelayWorkers,
 )
+from contracts.wire import Empty
 
 TOKEN = "bwt_canary-token-of-one-worker"
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from cli.client import Refused
-from contracts.workers import StopAnswer
+from contracts.managers import StopAnswer
 from tests.fixtures.stack import EmbeddedStack
 from tests.system.conftest import Figures
 from tests.system.oracle import examine

@@ -17,13 +17,13 @@ from contracts.commands import (
     StopWorker,
 )
 from contracts.errors import Code
+from contracts.managers import PollCommands, WorkerChange
 from contracts.reasons import Reason
 from contracts.spool import (
     AnyEntry,
     RunParkedReported,
     WorkerStoppedReported,
 )
-from contracts.workers import PollCommands, WorkerChange
 from tests.fixtures.office import AT, Berth, Host, Office
 
 

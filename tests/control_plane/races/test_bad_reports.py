@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from contracts.events import AskOption, UsageUpdate
+from contracts.managers import WorkerChange
 from contracts.snapshots import SnapshotKind
 from contracts.spool import SnapshotCommitted
-from contracts.workers import WorkerChange
 from tests.fixtures.office import Berth, Office
 
 

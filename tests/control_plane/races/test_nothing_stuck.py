@@ -7,8 +7,8 @@ import pytest
 
 from chassis.errors import NotFound, Stale
 from contracts.errors import Code
+from contracts.managers import AgentOffer, AskStop, Register, WorkerChange
 from contracts.spool import TakeGrant
-from contracts.workers import AgentOffer, AskStop, Register, WorkerChange
 from control_plane.domain.session_state import SessionState
 from control_plane.services import rescue
 from tests.fixtures.office import AGENT, Office

@@ -12,8 +12,8 @@ import pytest
 
 from chassis.errors import CallFailed
 from chassis.ids import new_id
+from contracts.relay import RELAY_DELETE, RELAY_PUT, RelayPolicy
 from contracts.wire import Empty
-from contracts.workers import RELAY_DELETE, RELAY_PUT, RelayPolicy
 from tests.executor_manager.relays import TOKEN, Relay, Upstream
 
 SIGNED = (

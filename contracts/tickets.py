@@ -1,0 +1,43 @@
+"""Tickets: how bytes of a worker go gateway → owning manager → executor.
+
+The control plane issues one for a caller that may; the manager has it redeemed, once, within its
+time. Nothing else lets a gateway reach a worker.
+"""
+
+from typing import Literal
+from uuid import UUID
+
+from contracts.wire import Wire
+
+Audience = Literal["workspace.read"]
+
+TICKET_HEADER = "x-berth-ticket"
+TICKET_SECONDS = 60
+
+MANAGER_WORKSPACE_FILE = "/internal/v1/workers/{worker_id}/workspace/file"
+"""Of a manager: GET with `?path=`, and a ticket for `workspace.read` in `TICKET_HEADER`."""
+
+
+class AskTicket(Wire, frozen=True, kw_only=True):
+    """Asked by the gateway, in the name of the caller whose signed identity comes along."""
+
+    session_id: UUID
+    audience: Audience
+
+
+class Ticket(Wire, frozen=True, kw_only=True):
+    ticket: str
+    worker_id: UUID
+    manager_url: str
+    expires_in_seconds: int
+
+
+class RedeemTicket(Wire, frozen=True, kw_only=True):
+    incarnation: int
+    ticket: str
+
+
+class Redeemed(Wire, frozen=True, kw_only=True):
+    worker_id: UUID
+    epoch: int
+    audience: Audience
