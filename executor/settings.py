@@ -19,6 +19,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Holds `executor.sock`, bound here, and `relay.sock`, bound by the relay."""
     home_dir: Path
     """The agent's HOME; not saved, but for what is linked into the workspace."""
+    agent_uid: int | None = None
+    """In a container: whose identity the agent has, and every access to its files. None: ours."""
+    agent_gid: int | None = None
+    agent_dir: Path | None = None
+    """Holds `agent.sock`, bound by the relay; None: no listener leads to it."""
+    agent_port: int = 8119
+    """On loopback inside, piped to `agent.sock`: where agents find their named upstreams."""
     agent_path: str = "/usr/local/bin:/usr/bin:/bin"
     """PATH, for agents and for finding them."""
     model_base_url: str | None = None

@@ -25,9 +25,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """As administrators see this manager; empty: the host's name."""
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8020
-    """Health and metrics only."""
+    """Health, metrics, and workspace bytes for gateways that bring a ticket."""
+    advertise_url: str = ""
+    """Where gateways reach this manager; empty: by `host` and `port`."""
 
-    backend: Literal["process"] = "process"
+    backend: Literal["process", "docker"] = "process"
+    docker_host: str = "unix:///var/run/docker.sock"
+    docker_call_seconds: Seconds = 15.0
+    """For one call to the engine; a start and a stop get their own time on top."""
+    executor_image: str = "berth-executor:latest"
+    sockets_dir: Path | None = None
+    """With `docker`: the directories of sockets, alone, so that the relay sees nothing else of a
+    session. None: below `state_dir`. Keep it short, as `state_dir`."""
+    state_host_dir: Path | None = None
+    """`state_dir` as the engine's host sees it. None: found from our own container's mounts, or the
+    same where we run in none."""
+    sockets_host_dir: Path | None = None
+    """`sockets_dir` as the engine's host sees it; see `state_host_dir`."""
+    default_cpus: Annotated[float, msgspec.Meta(ge=0.1)] = 2.0
+    """Of a session whose limits nobody set; as the following three."""
+    default_memory_mib: Annotated[int, msgspec.Meta(ge=64)] = 2048
+    default_pids: Annotated[int, msgspec.Meta(ge=16)] = 512
+    default_disk_mib: Annotated[int, msgspec.Meta(ge=16)] | None = None
+    tmp_mib: Count = 512
+    """Of a session's /tmp, in memory."""
+    home_mib: Count = 1024
+    """Of an agent's HOME, in memory; its own sessions are in the workspace."""
+    container_log_mib: Count = 10
     max_workers: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
     activations_at_once: Count = 4
     executor_python: Path | None = None
@@ -61,6 +85,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     relay_interval_seconds: Seconds = 1.0
     relay_wait_seconds: Seconds = 20.0
     """How long the relay holds a request while its upstream is away."""
+    relay_admin_socket: Path | None = None
+    """Of a relay that runs as a service of its own. None: ours is started and kept."""
+    agent_upstreams_file: Path | None = None
+    """JSON: the named upstreams that every agent may reach (`contracts.relay.NamedUpstream`), by
+    default none. Credentials are named in it; their values are the relay's."""
 
     drain_on_stop: bool = False
     """SIGTERM ends all workers, saved and released, and the relay. Off: they live on."""
