@@ -84,4 +84,7 @@ COMPILE := $(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate 
 lock: $(VENV)/.ready ## resolve the dependencies, with hashes, naming no registry
 	$(COMPILE) --extra embedded --extra build -o requirements.lock pyproject.toml
 	$(COMPILE) --extra dev -o requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra executor -c requirements.lock -o requirements-executor.lock pyproject.toml
+	$(COMPILE) --extra control-plane --extra executor-manager --extra gateway --extra cli \
+	  -c requirements.lock -o requirements-services.lock pyproject.toml
 	echo uv | $(COMPILE) -o requirements-bootstrap.lock -
