@@ -1,3 +1,9 @@
+CREATE TYPE public.job_kind AS ENUM (
+    'cleanup_idle',
+    'cleanup_stopped',
+    'reconcile_runs',
+    'reconcile_sync'
+);
 CREATE TYPE public.member_role AS ENUM (
     'owner',
     'member',
@@ -74,7 +80,8 @@ CREATE TABLE public.apps (
     agent text NOT NULL,
     limits jsonb DEFAULT '{}'::jsonb NOT NULL,
     tool_policy jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    worker_limits jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 CREATE TABLE public.audit (
     id uuid NOT NULL,
@@ -156,6 +163,35 @@ CREATE TABLE public.idempotency_keys (
     answer text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
+CREATE TABLE public.job_members (
+    id bigint NOT NULL,
+    project_id uuid NOT NULL,
+    job_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    worker_id uuid,
+    outcome text DEFAULT 'pending'::text NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    acted_at timestamp with time zone,
+    ended_at timestamp with time zone
+);
+ALTER TABLE public.job_members ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.job_members_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.jobs (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    kind public.job_kind NOT NULL,
+    counts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    deadline timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone
+);
 CREATE TABLE public.loop_ticks (
     name text NOT NULL,
     ticked_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -170,7 +206,9 @@ CREATE TABLE public.managers (
     agents jsonb DEFAULT '{}'::jsonb NOT NULL,
     draining boolean DEFAULT false NOT NULL,
     last_seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    url text DEFAULT ''::text NOT NULL,
+    isolation jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 CREATE TABLE public.memberships (
     project_id uuid NOT NULL,
@@ -260,7 +298,11 @@ CREATE TABLE public.session_workers (
     remove_requested_at timestamp with time zone,
     removed_at timestamp with time zone,
     reason text DEFAULT ''::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    limits jsonb DEFAULT '{}'::jsonb NOT NULL,
+    steps_told text DEFAULT ''::text NOT NULL,
+    idle_since timestamp with time zone,
+    unsaved_since timestamp with time zone
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='200', autovacuum_analyze_scale_factor='0.05');
 CREATE TABLE public.sessions (
@@ -277,7 +319,9 @@ CREATE TABLE public.sessions (
     head_snapshot_id uuid,
     created_by uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    worker_limits jsonb DEFAULT '{}'::jsonb NOT NULL,
+    keep_warm boolean DEFAULT false NOT NULL
 );
 CREATE TABLE public.snapshots (
     id uuid NOT NULL,
@@ -326,6 +370,20 @@ CREATE TABLE public.tasks (
     created_by uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+CREATE TABLE public.tickets (
+    token_hash text NOT NULL,
+    project_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    worker_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    manager_id uuid NOT NULL,
+    audience text NOT NULL,
+    issued_to uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    redeemed_at timestamp with time zone,
+    CONSTRAINT tickets_token_hash_check CHECK ((token_hash ~ '^[0-9a-f]{64}$'::text))
 );
 CREATE TABLE public.todos (
     run_id uuid NOT NULL,
@@ -377,6 +435,12 @@ ALTER TABLE ONLY public.human_loop_requests
     ADD CONSTRAINT human_loop_requests_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
+ALTER TABLE ONLY public.job_members
+    ADD CONSTRAINT job_members_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs_project_id_id_key UNIQUE (project_id, id);
 ALTER TABLE ONLY public.loop_ticks
     ADD CONSTRAINT loop_ticks_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.managers
@@ -413,6 +477,8 @@ ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_project_id_id_key UNIQUE (project_id, id);
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_pkey PRIMARY KEY (token_hash);
 ALTER TABLE ONLY public.todos
     ADD CONSTRAINT todos_pkey PRIMARY KEY (run_id);
 ALTER TABLE ONLY public.usage
@@ -424,10 +490,15 @@ ALTER TABLE ONLY public.users
 CREATE INDEX audit_project_id_id_idx ON public.audit USING btree (project_id, id);
 CREATE INDEX commands_open_idx ON public.commands USING btree (worker_id, "position") WHERE (done_at IS NULL);
 CREATE INDEX commands_start_idx ON public.commands USING btree (worker_id, done_at) WHERE (type = 'start'::text);
+CREATE INDEX commands_sync_idx ON public.commands USING btree (worker_id, created_at) WHERE (type = 'sync'::text);
 CREATE INDEX events_run_idx ON public.events USING btree (stream_id, run_id, seq);
 CREATE INDEX human_loop_requests_deadline_idx ON public.human_loop_requests USING btree (deadline) WHERE ((state = 'pending'::public.request_state) AND (overdue_at IS NULL));
 CREATE INDEX human_loop_requests_project_idx ON public.human_loop_requests USING btree (project_id, state, id);
 CREATE INDEX human_loop_requests_run_idx ON public.human_loop_requests USING btree (run_id, state);
+CREATE INDEX job_members_job_idx ON public.job_members USING btree (job_id, outcome);
+CREATE INDEX job_members_open_idx ON public.job_members USING btree (job_id, id) WHERE (ended_at IS NULL);
+CREATE INDEX jobs_finished_idx ON public.jobs USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+CREATE INDEX jobs_open_idx ON public.jobs USING btree (id) WHERE (finished_at IS NULL);
 CREATE INDEX memberships_user_id_idx ON public.memberships USING btree (user_id);
 CREATE INDEX outbox_project_id_id_idx ON public.outbox USING btree (project_id, id);
 CREATE INDEX runs_cancel_deadline_idx ON public.runs USING btree (cancel_deadline) WHERE ((cancel_deadline IS NOT NULL) AND (finished_at IS NULL));
@@ -445,9 +516,11 @@ CREATE INDEX session_workers_lease_idx ON public.session_workers USING btree (le
 CREATE INDEX session_workers_manager_idx ON public.session_workers USING btree (manager_id) WHERE (removed_at IS NULL);
 CREATE UNIQUE INDEX session_workers_one_current ON public.session_workers USING btree (session_id) WHERE ((released_at IS NULL) AND (superseded_at IS NULL));
 CREATE UNIQUE INDEX session_workers_token_idx ON public.session_workers USING btree (token_hash);
+CREATE INDEX session_workers_unsaved_idx ON public.session_workers USING btree (unsaved_since) WHERE ((unsaved_since IS NOT NULL) AND (released_at IS NULL) AND (superseded_at IS NULL));
 CREATE INDEX snapshots_run_idx ON public.snapshots USING btree (run_id, epoch, attempt, source_seq);
 CREATE INDEX snapshots_session_idx ON public.snapshots USING btree (session_id, id);
 CREATE INDEX task_dependencies_depends_on_idx ON public.task_dependencies USING btree (depends_on);
+CREATE INDEX tickets_expires_at_idx ON public.tickets USING btree (expires_at);
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.api_keys
@@ -462,6 +535,14 @@ ALTER TABLE ONLY public.human_loop_requests
     ADD CONSTRAINT human_loop_requests_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.human_loop_requests
     ADD CONSTRAINT human_loop_requests_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.job_members
+    ADD CONSTRAINT job_members_project_id_job_id_fkey FOREIGN KEY (project_id, job_id) REFERENCES public.jobs(project_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.job_members
+    ADD CONSTRAINT job_members_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.memberships
     ADD CONSTRAINT memberships_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.memberships
@@ -500,6 +581,10 @@ ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id);
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_manager_id_fkey FOREIGN KEY (manager_id) REFERENCES public.managers(id);
+ALTER TABLE ONLY public.tickets
+    ADD CONSTRAINT tickets_project_id_worker_id_fkey FOREIGN KEY (project_id, worker_id) REFERENCES public.session_workers(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.todos
     ADD CONSTRAINT todos_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.usage

@@ -1,4 +1,4 @@
-"""`sql/schema.sql` is what is read, migrations what runs, `sql/tables.py` what Python knows."""
+"""`sql/schema.sql` is what is read, migrations what runs, `sql/tables/` what Python knows."""
 
 import enum
 import re
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import sql.migrate
 from contracts.human_loop import RequestState
+from contracts.jobs import JobKind
 from contracts.runs import RunState
 from contracts.sessions import SessionState
 from contracts.snapshots import SnapshotKind
@@ -23,6 +24,7 @@ from sql.tables import metadata
 from tests.architecture import sources
 
 ENUMS: dict[str, type[enum.Enum]] = {
+    "job_kind": JobKind,
     "member_role": Role,
     "request_state": RequestState,
     "run_state": RunState,

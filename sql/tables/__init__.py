@@ -1,0 +1,52 @@
+"""The tables as SQLAlchemy Core metadata: for migrations, and for lists with many filters.
+
+Every row that a person can see carries `project_id`, and every foreign key between such rows
+includes it. Time is `now()`.
+"""
+
+from sql.tables.columns import metadata
+from sql.tables.duties import job_members, jobs, loop_ticks, outbox
+from sql.tables.human_loop import human_loop_requests
+from sql.tables.projects import (
+    api_keys,
+    apps,
+    audit,
+    idempotency_keys,
+    memberships,
+    projects,
+    users,
+)
+from sql.tables.runs import run_payloads, runs, todos, usage
+from sql.tables.sessions import events, sessions, snapshots, streams
+from sql.tables.tasks import task_dependencies, tasks
+from sql.tables.workers import commands, managers, session_workers, tickets
+
+__all__ = [
+    "api_keys",
+    "apps",
+    "audit",
+    "commands",
+    "events",
+    "human_loop_requests",
+    "idempotency_keys",
+    "job_members",
+    "jobs",
+    "loop_ticks",
+    "managers",
+    "memberships",
+    "metadata",
+    "outbox",
+    "projects",
+    "run_payloads",
+    "runs",
+    "session_workers",
+    "sessions",
+    "snapshots",
+    "streams",
+    "task_dependencies",
+    "tasks",
+    "tickets",
+    "todos",
+    "usage",
+    "users",
+]

@@ -1,0 +1,66 @@
+"""What agents asked of people."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+from sql.tables.columns import (
+    created,
+    in_run,
+    in_session,
+    metadata,
+    required,
+    row_id,
+    time,
+    words,
+)
+from sql.tables.enums import request_state
+
+human_loop_requests = Table(
+    "human_loop_requests",
+    metadata,
+    row_id(),
+    required("project_id"),
+    required("session_id"),
+    required("run_id"),
+    Column("attempt", Integer, nullable=False),
+    Column("ask_id", Uuid, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("state", request_state, nullable=False, server_default="pending"),
+    words("title"),
+    words("tool"),
+    words("input", "null"),
+    Column("input_hash", Text, nullable=False),
+    words("options", "[]"),
+    words("form", "null"),
+    time("deadline"),
+    time("overdue_at"),
+    words("option_id", None),
+    words("option_kind", None),
+    words("text", None),
+    words("content", None),
+    Column("decided_by", Uuid),
+    time("decided_at"),
+    Column("delivered_epoch", BigInteger),
+    Column("delivered_attempt", Integer),
+    time("delivered_at"),
+    created(),
+    in_session(),
+    in_run(),
+    CheckConstraint("type IN ('permission', 'question')", name="type"),
+    Index("human_loop_requests_run_idx", "run_id", "state"),
+    Index("human_loop_requests_project_idx", "project_id", "state", "id"),
+    Index(
+        "human_loop_requests_deadline_idx",
+        "deadline",
+        postgresql_where=text("state = 'pending' AND overdue_at IS NULL"),
+    ),
+)

@@ -1,0 +1,94 @@
+"""Projects, who belongs to them, their keys, apps and the audit."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+
+from sql.tables.columns import (
+    created,
+    json,
+    metadata,
+    required,
+    row_id,
+    time,
+    words,
+)
+from sql.tables.enums import member_role
+
+projects = Table("projects", metadata, row_id(), Column("name", Text, nullable=False), created())
+
+users = Table("users", metadata, row_id(), Column("name", Text, nullable=False), created())
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("project_id", Uuid, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("role", member_role, nullable=False),
+    PrimaryKeyConstraint("project_id", "user_id"),
+    Index(None, "user_id"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    row_id(),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", Uuid, ForeignKey("projects.id", ondelete="CASCADE")),
+    Column("name", Text, nullable=False),
+    Column("key_hash", Text, nullable=False, unique=True),
+    Column("rate_limit", Integer),
+    created(),
+    time("revoked_at"),
+    CheckConstraint("key_hash ~ '^[0-9a-f]{64}$'", name="key_hash"),
+)
+
+apps = Table(
+    "apps",
+    metadata,
+    row_id(),
+    Column("project_id", Uuid, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    json("limits"),
+    json("worker_limits"),
+    json("tool_policy"),
+    created(),
+    UniqueConstraint("project_id", "name"),
+    UniqueConstraint("project_id", "id"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", Uuid, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("request_hash", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("answer", Text, nullable=False),
+    created(),
+    PrimaryKeyConstraint("user_id", "key"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    row_id(),
+    required("project_id"),
+    Column("actor", Uuid),
+    Column("action", Text, nullable=False),
+    words("target"),
+    json("detail"),
+    created("at"),
+    Index(None, "project_id", "id"),
+)

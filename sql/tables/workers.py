@@ -1,0 +1,148 @@
+"""Managers, session workers, commands to them, tickets to their bytes."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from sql.tables.columns import (
+    big,
+    created,
+    flag,
+    in_session,
+    integer,
+    json,
+    metadata,
+    required,
+    row_id,
+    time,
+    words,
+)
+from sql.tables.enums import worker_state
+
+managers = Table(
+    "managers",
+    metadata,
+    row_id(),
+    Column("name", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    big("incarnation", 1),
+    integer("max_workers"),
+    json("agents"),
+    words("url"),
+    json("isolation"),
+    flag("draining"),
+    created("last_seen_at"),
+    created(),
+)
+
+session_workers = Table(
+    "session_workers",
+    metadata,
+    row_id(),
+    required("project_id"),
+    required("session_id"),
+    Column("epoch", BigInteger, nullable=False),
+    Column("manager_id", Uuid, ForeignKey("managers.id"), nullable=False),
+    Column("state", worker_state, nullable=False, server_default="creating"),
+    Column("token_hash", Text, nullable=False),
+    Column("former_token_hash", Text),
+    Column("lease_until", DateTime(timezone=True), nullable=False),
+    big("last_source_seq"),
+    flag("pinned"),
+    time("stop_requested_at"),
+    time("released_at"),
+    time("superseded_at"),
+    time("remove_requested_at"),
+    time("removed_at"),
+    words("reason"),
+    json("limits"),
+    words("steps_told"),
+    time("idle_since"),
+    time("unsaved_since"),
+    created(),
+    UniqueConstraint("session_id", "epoch"),
+    UniqueConstraint("project_id", "id"),
+    in_session(),
+    Index(
+        "session_workers_one_current",
+        "session_id",
+        unique=True,
+        postgresql_where=text("released_at IS NULL AND superseded_at IS NULL"),
+    ),
+    Index(
+        "session_workers_lease_idx",
+        "lease_until",
+        postgresql_where=text("released_at IS NULL AND superseded_at IS NULL"),
+    ),
+    Index("session_workers_manager_idx", "manager_id", postgresql_where=text("removed_at IS NULL")),
+    Index("session_workers_token_idx", "token_hash", unique=True),
+    Index(
+        "session_workers_unsaved_idx",
+        "unsaved_since",
+        postgresql_where=text(
+            "unsaved_since IS NOT NULL AND released_at IS NULL AND superseded_at IS NULL"
+        ),
+    ),
+    Index(
+        "session_workers_former_token_idx",
+        "former_token_hash",
+        postgresql_where=text("former_token_hash IS NOT NULL"),
+    ),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    row_id(),
+    Column("position", BigInteger, Identity(always=True), nullable=False),
+    required("project_id"),
+    required("session_id"),
+    required("worker_id"),
+    Column("type", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    created(),
+    time("done_at"),
+    ForeignKeyConstraint(
+        ["project_id", "worker_id"],
+        ["session_workers.project_id", "session_workers.id"],
+        ondelete="CASCADE",
+    ),
+    Index("commands_open_idx", "worker_id", "position", postgresql_where=text("done_at IS NULL")),
+    Index("commands_start_idx", "worker_id", "done_at", postgresql_where=text("type = 'start'")),
+    Index("commands_sync_idx", "worker_id", "created_at", postgresql_where=text("type = 'sync'")),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    required("project_id"),
+    required("session_id"),
+    required("worker_id"),
+    Column("epoch", BigInteger, nullable=False),
+    Column("manager_id", Uuid, ForeignKey("managers.id"), nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("issued_to", Uuid, nullable=False),
+    created(),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    time("redeemed_at"),
+    ForeignKeyConstraint(
+        ["project_id", "worker_id"],
+        ["session_workers.project_id", "session_workers.id"],
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("token_hash ~ '^[0-9a-f]{64}$'", name="token_hash"),
+    Index(None, "expires_at"),
+)
