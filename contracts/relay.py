@@ -103,3 +103,7 @@ class RelayStreams(Wire, frozen=True, kw_only=True):
     last: int
     """The highest number so far."""
     cuts: list[StreamCut]
+    """In order; of very many only the newest are kept, so numbers may be missing at the front."""
+
+
+RELAY_STREAMS = Endpoint("/relay/streams", AskStreams, RelayStreams, idempotent=True, deadline=3.0)

@@ -16,6 +16,7 @@ from chassis.ids import new_id
 from chassis.logs import configure_logging, get_logger
 from chassis.settings import SettingsError, load
 from executor_manager.relay.admin import build_admin
+from executor_manager.relay.named import named_upstreams
 from executor_manager.relay.settings import Settings
 from executor_manager.relay.sockets import bind_for_owner
 from executor_manager.relay.upstreams import Upstreams
@@ -64,9 +65,10 @@ async def _run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     socket_path = settings.relay_dir / ADMIN_SOCKET
     socket_path.parent.mkdir(mode=0o700, exist_ok=True)
-    async with Upstreams(settings) as upstreams:
-        workers = Workers(upstreams)
-        admin = build_admin(boot=str(new_id()), upstreams=upstreams, workers=workers)
+    boot = str(new_id())
+    async with Upstreams(settings) as upstreams, named_upstreams(settings) as named:
+        workers = Workers(boot=boot, settings=settings, upstreams=upstreams, named=named)
+        admin = build_admin(boot=boot, upstreams=upstreams, workers=workers)
         runner = web.AppRunner(admin, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         await web.SockSite(runner, bind_for_owner(socket_path)).start()

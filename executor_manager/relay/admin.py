@@ -62,7 +62,7 @@ async def _problems(request: web.Request, handler: _Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except SocketRefused as error:
-        return problem(Code.VALIDATION, str(error), field="control_dir")
+        return problem(Code.VALIDATION, str(error), field=error.field)
     except (msgspec.MsgspecError, ValueError) as error:
         return problem(Code.VALIDATION, str(error))
 

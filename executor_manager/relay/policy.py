@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from contracts.relay import RELAY_STREAMS
+
 Upstream = Literal["control_plane", "object_store"]
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -44,12 +46,19 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedUs:
+    """For the relay itself: `contracts.relay.RELAY_STREAMS`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Denied:
     rule: str
 
 
-def decide_control(worker_id: UUID, method: str, target: str) -> Allowed | Denied:
+def decide_control(worker_id: UUID, method: str, target: str) -> Allowed | AskedUs | Denied:
     """For `control/relay.sock`. `target` is the request line's, unparsed."""
+    if (method, target) == (RELAY_STREAMS.method, RELAY_STREAMS.path):
+        return AskedUs()
     if target.startswith("/objects/"):
         return _object(method, target)
     return _call(worker_id, method, target)

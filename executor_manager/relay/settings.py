@@ -19,7 +19,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     relay_transfer_deadline_seconds: float = 900.0
     """For a whole transfer to or from the object store; a presigned URL lives as long at most."""
     relay_silence_seconds: float = 60.0
-    """An upstream that sends nothing for so long is cut off."""
+    """The control plane or the store is cut off when it sends nothing for so long."""
+    relay_first_byte_seconds: float = 600.0
+    """For a named upstream to begin its answer, from the last byte of the request's body on."""
+    relay_stream_silence_seconds: float = 120.0
+    """A named upstream's answer that pauses for longer was cut; so is a request's body."""
+    relay_body_bytes: int = 256 * 1024 * 1024
+    """Of a request to a named upstream."""
+    relay_head_seconds: float = 60.0
+    """For the head of a request to be there; a connection that is kept is closed after as long."""
+    relay_control_connections: int = 64
+    """At once, on the socket of one executor; what comes besides is told to try again."""
+    relay_agent_connections: int = 128
+    """At once, on the socket of one agent."""
+    relay_agent_requests: int = 64
+    """Of one agent, under way at once."""
     log_level: str = "info"
     trace_exporter: str = "none"
     failpoints: str = ""

@@ -11,8 +11,17 @@ LONGEST = 107
 BACKLOG = 128
 
 
+FOR_OWNER = 0o600
+FOR_GROUP = 0o660
+"""For a directory that its group may enter and nobody but us write to."""
+
+
 class SocketRefused(Exception):
-    """The message says what is wrong with the directory."""
+    """The message says what is wrong with the directory that `field` names."""
+
+    def __init__(self, message: str, field: str = "control_dir") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 def check_length(path: Path) -> None:
@@ -25,12 +34,19 @@ def check_length(path: Path) -> None:
         )
 
 
-def bind_for_owner(path: Path) -> socket.socket:
+def check_below(top: Path, directory: Path, *, field: str) -> None:
+    """Raises `SocketRefused`. Links are followed first: it is the real place that counts."""
+    if not directory.resolve().is_relative_to(top.resolve()) or ".." in directory.parts:
+        raise SocketRefused(f"{field} {directory} is not below {top}: choose one that is", field)
+
+
+def bind_for_owner(path: Path, mode: int = FOR_OWNER) -> socket.socket:
     """A listening socket at `path` for the owner of its directory; replaces what a former one left.
 
     Raises `SocketRefused`. The directory belongs to a session: whatever is done by name in there
     could be led astray by it. So the socket gets its owner outside, in the directory above, which
-    is ours, and is then moved in.
+    is ours, and is then moved in. No capability is needed where the owner is our own uid and the
+    group one of ours.
     """
     check_length(path)
     outside = path.parent.parent / f".{path.parent.name[:1]}.s"
@@ -39,7 +55,7 @@ def bind_for_owner(path: Path) -> socket.socket:
     try:
         outside.unlink(missing_ok=True)
         listener.bind(str(outside))
-        outside.chmod(0o600)
+        outside.chmod(mode)
         if owner != (os.geteuid(), os.getegid()):
             os.chown(outside, *owner)
         listener.listen(BACKLOG)

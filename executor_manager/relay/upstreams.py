@@ -1,6 +1,5 @@
 """Forwards what was allowed: streams both ways, and waits for an upstream that is away."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Self
@@ -9,26 +8,21 @@ import aiohttp
 import yarl
 from aiohttp import web
 
-from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from contracts.errors import Code
 from contracts.relay import RelayRoutes
+from executor_manager.relay.passing import abort, gone
 from executor_manager.relay.policy import Allowed, Upstream
 from executor_manager.relay.problems import problem, unavailable
 from executor_manager.relay.settings import Settings
+from executor_manager.relay.waiting import AWAY, CONNECT_SECONDS, until_connected
 
-CONNECT_SECONDS = 3.0
-RETRY_FIRST = 0.05
-RETRY_LONGEST = 0.5
 CHUNK = 256 * 1024
 
 _ANSWERED = frozenset(
     {"content-type", "content-length", "content-encoding", "content-range", "etag"}
     | {"retry-after", "x-trace-id", "x-request-id", "last-modified"}
 )
-_AWAY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""Nothing was sent yet: only after these is a request tried again."""
-
 _NAMES: dict[Upstream, str] = {
     "control_plane": "the control plane",
     "object_store": "the object store",
@@ -72,12 +66,13 @@ class Upstreams:
         headers = {k: v for k, v in request.headers.items() if k.lower() in allowed.headers}
         try:
             upstream = await self._first_byte(request, allowed, {**headers, **added})
-        except _AWAY:
+        except AWAY:
             return unavailable(_NAMES[allowed.upstream], "wait until it accepts connections again")
         except TimeoutError:
             return problem(Code.UPSTREAM_TIMEOUT, f"{_NAMES[allowed.upstream]} did not answer")
         except aiohttp.ClientError as error:
-            _log.warning("upstream_failed", upstream=allowed.upstream, error=repr(error))
+            # never its text: some hold the request's headers, and with them the token
+            _log.warning("upstream_failed", upstream=allowed.upstream, error=type(error).__name__)
             return unavailable(_NAMES[allowed.upstream], "it ended the connection: try again")
         if upstream is None:
             return unavailable("the relay's routes", "wait until the manager has pushed them")
@@ -87,21 +82,13 @@ class Upstreams:
     async def _first_byte(
         self, request: web.BaseRequest, allowed: Allowed, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse | None:
-        clock = asyncio.get_running_loop()
-        ends = clock.time() + self._settings.relay_wait_seconds
-        pause = RETRY_FIRST
-        while True:
-            try:
-                if (url := self._url(allowed)) is not None:
-                    return await self._send(request, url, allowed, headers)
-            except _AWAY:
-                if clock.time() + pause >= ends or _hung_up(request):
-                    raise
-            if clock.time() + pause >= ends:
-                return None
-            await failpoint("relay.upstream_away")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, RETRY_LONGEST)
+        async def send() -> aiohttp.ClientResponse | None:
+            url = self._url(allowed)
+            return None if url is None else await self._send(request, url, allowed, headers)
+
+        return await until_connected(
+            send, seconds=self._settings.relay_wait_seconds, hung_up=lambda: gone(request)
+        )
 
     def _url(self, allowed: Allowed) -> yarl.URL | None:
         if self.routes is None:
@@ -134,15 +121,10 @@ async def _stream(request: web.BaseRequest, upstream: aiohttp.ClientResponse) ->
             await answer.write(chunk)
         await answer.write_eof()
     except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-        _log.warning("answer_cut", error=repr(error))
+        _log.warning("answer_cut", error=type(error).__name__)
         # whoever reads must see a cut, not an end
-        if request.transport is not None:
-            request.transport.abort()
+        abort(request)
     return answer
-
-
-def _hung_up(request: web.BaseRequest) -> bool:
-    return request.transport is None or request.transport.is_closing()
 
 
 def _session(*, deadline: float, silence: float, keep: bool) -> aiohttp.ClientSession:

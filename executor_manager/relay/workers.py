@@ -1,106 +1,169 @@
-"""The workers whose policy was pushed, each with its socket."""
+"""The workers whose policy was pushed, each with its sockets and what became of its streams."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 from aiohttp import web
 
-from chassis.logs import get_logger
 from contracts.errors import Code
-from contracts.relay import RelayPolicy
-from executor_manager.relay.policy import Denied, decide_control
+from contracts.relay import AskStreams, RelayPolicy
+from executor_manager.relay.agent_policy import decide_agent, head_refused
+from executor_manager.relay.denials import Denials, closing
+from executor_manager.relay.faces import Bounds, Face, open_face
+from executor_manager.relay.named import NamedUpstreams
+from executor_manager.relay.policy import AskedUs, Denied, decide_control
 from executor_manager.relay.problems import problem
-from executor_manager.relay.sockets import bind_for_owner, remove_socket
+from executor_manager.relay.settings import Settings
+from executor_manager.relay.sockets import FOR_GROUP, FOR_OWNER, check_below
+from executor_manager.relay.streams import Streams
 from executor_manager.relay.upstreams import Upstreams
 
-SOCKET_NAME = "relay.sock"
-CLOSE_SECONDS = 2.0
-SHOWN = 200
-"""Characters of a denied target in the log."""
-
-_log = get_logger()
+CONTROL_SOCKET = "relay.sock"
+AGENT_SOCKET = "agent.sock"
+CONTROL_CLOSE_SECONDS = 2.0
+AGENT_CLOSE_SECONDS = 0.1
+"""Its answers have no end that is worth waiting for."""
 
 
 @dataclass(slots=True)
-class _Face:
-    """A bound socket of a worker; `agent/agent.sock` with its named upstreams becomes a second."""
-
+class _Worker:
     policy: RelayPolicy
-    path: Path
-    server: web.Server
-    listener: asyncio.Server
+    complete: bool = False
+    """All its sockets are there."""
+    control: Face | None = None
+    agent: Face | None = None
+    """None where the policy names no directory for it."""
+    streams: Streams = field(default_factory=Streams)
+    denials: Denials = field(default_factory=Denials)
+
+    @property
+    def faces(self) -> list[Face]:
+        return [face for face in (self.control, self.agent) if face is not None]
 
 
 class Workers:
-    def __init__(self, upstreams: Upstreams) -> None:
+    def __init__(
+        self, *, boot: str, settings: Settings, upstreams: Upstreams, named: NamedUpstreams
+    ) -> None:
+        self._boot = boot
+        self._sockets_dir = settings.relay_sockets_dir
         self._upstreams = upstreams
-        self._faces: dict[UUID, _Face] = {}
+        self._named = named
+        self._workers: dict[UUID, _Worker] = {}
         self._changing = asyncio.Lock()
+        self._control_bounds = Bounds(
+            connections=settings.relay_control_connections,
+            head_seconds=settings.relay_head_seconds,
+            close_seconds=CONTROL_CLOSE_SECONDS,
+            follow_client=False,
+        )
+        self._agent_bounds = Bounds(
+            connections=settings.relay_agent_connections,
+            head_seconds=settings.relay_head_seconds,
+            close_seconds=AGENT_CLOSE_SECONDS,
+            follow_client=True,
+        )
 
     @property
     def ids(self) -> list[UUID]:
-        return list(self._faces)
+        return [worker_id for worker_id, worker in self._workers.items() if worker.complete]
 
     async def put(self, policy: RelayPolicy) -> None:
-        """Raises `SocketRefused`. A policy that differs in its token alone keeps its socket."""
+        """Raises `SocketRefused`. A policy with the same directories keeps its sockets."""
+        replaced: list[Face] = []
         async with self._changing:
-            face = self._faces.get(policy.worker_id)
-            path = Path(policy.control_dir) / SOCKET_NAME
-            if face is not None and face.path == path and await asyncio.to_thread(path.is_socket):
-                face.policy = policy
-                return
-            await self._close(policy.worker_id)
-            self._faces[policy.worker_id] = await self._bind(policy, path)
+            await asyncio.to_thread(self._check_places, policy)
+            worker = self._workers.setdefault(policy.worker_id, _Worker(policy))
+            worker.policy, worker.complete = policy, False
+            await self._bind(worker, replaced)
+            worker.complete = True
+        await _shut(replaced)
 
     async def delete(self, worker_id: UUID) -> None:
         async with self._changing:
-            await self._close(worker_id)
+            worker = self._workers.pop(worker_id, None)
+            faces = worker.faces if worker else []
+            for face in faces:
+                await face.unbind()
+        await _shut(faces)
 
     async def close(self) -> None:
-        async with self._changing:
-            for worker_id in self.ids:
-                await self._close(worker_id)
+        await asyncio.gather(*(self.delete(worker_id) for worker_id in list(self._workers)))
 
-    async def _bind(self, policy: RelayPolicy, path: Path) -> _Face:
-        worker_id = policy.worker_id
+    def _check_places(self, policy: RelayPolicy) -> None:
+        top = self._sockets_dir
+        for name, place in (("control_dir", policy.control_dir), ("agent_dir", policy.agent_dir)):
+            if top is not None and place:
+                check_below(top, Path(place), field=name)
 
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._handle(worker_id, request)
+    async def _bind(self, worker: _Worker, replaced: list[Face]) -> None:
+        policy, worker_id = worker.policy, worker.policy.worker_id
 
-        listening = await asyncio.to_thread(bind_for_owner, path)
-        # bodies go on byte for byte: unpacked, one would outgrow the Content-Length that goes with
-        # it, and its rest be read upstream as the next request
-        server = web.Server(handle, access_log=None, auto_decompress=False)
-        listener = await asyncio.get_running_loop().create_unix_server(server, sock=listening)
-        return _Face(policy, path, server, listener)
+        async def control(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._control(worker_id, request)
 
-    async def _close(self, worker_id: UUID) -> None:
-        face = self._faces.pop(worker_id, None)
-        if face is None:
-            return
-        face.listener.close()
-        await face.server.shutdown(CLOSE_SECONDS)
-        await asyncio.to_thread(remove_socket, face.path)
+        async def agent(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._agent(worker_id, request)
 
-    async def _handle(self, worker_id: UUID, request: web.BaseRequest) -> web.StreamResponse:
-        face = self._faces.get(worker_id)
-        if face is None:
-            return problem(Code.FORBIDDEN, "this worker has no policy any more")
+        path = Path(policy.control_dir) / CONTROL_SOCKET
+        if not await _still(worker.control, path, replaced):
+            worker.control = await open_face(path, FOR_OWNER, control, self._control_bounds)
+        path = Path(policy.agent_dir) / AGENT_SOCKET if policy.agent_dir else None
+        if not await _still(worker.agent, path, replaced):
+            worker.agent = None
+            if path is not None:
+                worker.agent = await open_face(path, FOR_GROUP, agent, self._agent_bounds)
+
+    async def _control(self, worker_id: UUID, request: web.BaseRequest) -> web.StreamResponse:
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            return _nobody()
         decision = decide_control(worker_id, request.method, request.raw_path)
         if isinstance(decision, Denied):
-            _log.warning(
-                "relay_denied",
-                worker=worker_id,
-                epoch=face.policy.epoch,
-                method=request.method,
-                target=request.raw_path.partition("?")[0][:SHOWN],
-                rule=decision.rule,
-            )
-            answer = problem(Code.FORBIDDEN, "the policy does not allow this", rule=decision.rule)
-            answer.force_close()  # what follows on this connection may be the denied one's body
-            return answer
-        token = {"Authorization": f"Bearer {face.policy.token}"}
+            return worker.denials.deny(worker.policy, request, decision)
+        if isinstance(decision, AskedUs):
+            return await self._streams(worker, request)
+        token = {"Authorization": f"Bearer {worker.policy.token}"}
         added = token if decision.upstream == "control_plane" else {}
         return await self._upstreams.forward(request, decision, added)
+
+    async def _agent(self, worker_id: UUID, request: web.BaseRequest) -> web.StreamResponse:
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            return _nobody()
+        decision = head_refused(request) or decide_agent(
+            worker.policy.upstreams, request.method, request.raw_path
+        )
+        if isinstance(decision, Denied):
+            return worker.denials.deny(worker.policy, request, decision)
+        return await self._named.forward(request, decision, worker.streams)
+
+    async def _streams(self, worker: _Worker, request: web.BaseRequest) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await request.read() or b"{}", type=AskStreams)
+        except msgspec.MsgspecError as error:
+            return closing(problem(Code.VALIDATION, str(error)))
+        told = worker.streams.told(self._boot, asked.after)
+        return web.Response(body=msgspec.json.encode(told), content_type="application/json")
+
+
+async def _still(face: Face | None, path: Path | None, replaced: list[Face]) -> bool:
+    """Whether it is bound where it should be; if not, it is unbound."""
+    if face is None:
+        return path is None
+    if face.path == path and await asyncio.to_thread(face.path.is_socket):
+        return True
+    await face.unbind()
+    replaced.append(face)
+    return False
+
+
+async def _shut(faces: list[Face]) -> None:
+    await asyncio.gather(*(face.shutdown() for face in faces))
+
+
+def _nobody() -> web.Response:
+    return closing(problem(Code.FORBIDDEN, "this worker has no policy any more"))

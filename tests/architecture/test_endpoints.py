@@ -8,8 +8,10 @@ from litestar import Litestar, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+from chassis.ids import new_id
 from contracts.endpoint import Endpoint
 from contracts.wire import Empty
+from executor_manager.relay.policy import AskedUs, decide_control
 from tests.architecture.test_wire import modules
 
 Call = tuple[str, str]
@@ -31,6 +33,8 @@ def endpoints() -> dict[str, Endpoint[Any, Any]]:
 CONTROL_PLANE = {n: e for n, e in endpoints().items() if e.path.startswith("/internal/v1/")}
 EXECUTOR = {n: e for n, e in endpoints().items() if n.startswith("EXECUTOR_")}
 RELAY = {n: e for n, e in endpoints().items() if n.startswith("RELAY_")}
+RELAY_CONTROL = {n: e for n, e in RELAY.items() if e.path.startswith("/relay/")}
+"""On each worker's control socket, for its executor; the others are the admin socket's."""
 
 
 def declared(some: dict[str, Endpoint[Any, Any]]) -> dict[Call, Types]:
@@ -94,7 +98,12 @@ def test_relay__serves_its_endpoints(relay_admin: web.Application) -> None:
         for route in relay_admin.router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
-    assert routes == set(declared(RELAY))
+    assert routes == set(declared(RELAY)) - set(declared(RELAY_CONTROL))
+
+
+def test_relay__answers_executors_itself() -> None:
+    for method, path in declared(RELAY_CONTROL):
+        assert isinstance(decide_control(new_id(), method, path), AskedUs)
 
 
 def test_calls__may_be_repeated_or_say_why_not() -> None:

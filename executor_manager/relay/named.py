@@ -1,0 +1,142 @@
+"""Forwards to named upstreams: the credential is added here, and a cut answer is told as one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import yarl
+from aiohttp import web
+
+from chassis.logs import get_logger
+from contracts.errors import Code
+from executor_manager.relay.agent_policy import ToUpstream
+from executor_manager.relay.bodies import Body
+from executor_manager.relay.credentials import CredentialMissing, Credentials
+from executor_manager.relay.denials import closing
+from executor_manager.relay.headers import to_upstream
+from executor_manager.relay.passing import Passing, gone
+from executor_manager.relay.problems import problem, unavailable
+from executor_manager.relay.settings import Settings
+from executor_manager.relay.streams import Streams
+from executor_manager.relay.waiting import AWAY, CONNECT_SECONDS, until_connected
+
+_log = get_logger()
+
+
+class NamedUpstreams:
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._credentials = Credentials(settings.relay_credentials_dir)
+        self._session = session
+
+    async def forward(
+        self, request: web.BaseRequest, to: ToUpstream, streams: Streams
+    ) -> web.StreamResponse:
+        if streams.open >= self._settings.relay_agent_requests:
+            return closing(problem(Code.RATE_LIMITED, "too many requests are under way"))
+        streams.open += 1
+        try:
+            return await self._forward(request, to, streams)
+        except CredentialMissing as missing:
+            _log.warning("credential_missing", upstream=to.upstream.name, how=missing.how)
+            return closing(unavailable(missing.what, missing.how))
+        finally:
+            streams.open -= 1
+
+    async def _forward(
+        self, request: web.BaseRequest, to: ToUpstream, streams: Streams
+    ) -> web.StreamResponse:
+        credential = to.upstream.credential
+        value = await self._credentials.value(credential.name) if credential else ""
+        silence = self._settings.relay_stream_silence_seconds
+        body = Body(request, limit=self._settings.relay_body_bytes, silence=silence)
+        body.check_length()
+        upstream = body.refused or await self._first_byte(request, to, body, value)
+        if isinstance(upstream, web.Response):
+            return closing(upstream)
+        async with upstream:
+            return await Passing(request, to, upstream, body, streams).run(value, silence)
+
+    async def _first_byte(
+        self, request: web.BaseRequest, to: ToUpstream, body: Body, value: str
+    ) -> aiohttp.ClientResponse | web.Response:
+        name = f"the upstream {to.upstream.name}"
+        try:
+            upstream = await self._until_answered(request, to, body, value)
+        except aiohttp.ClientSSLError as error:
+            return self._failed(to, error, "its certificate is not one that the relay trusts")
+        except AWAY as error:
+            return self._failed(to, error, "wait until it accepts connections again")
+        except TimeoutError:
+            return problem(Code.UPSTREAM_TIMEOUT, f"{name} did not answer")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return body.refused or self._failed(to, error, "it ended the connection: try again")
+        if upstream is None or upstream.status < 200:  # 101: what follows would not be HTTP
+            return unavailable(name, "it did not answer as HTTP does")
+        return upstream
+
+    async def _until_answered(
+        self, request: web.BaseRequest, to: ToUpstream, body: Body, value: str
+    ) -> aiohttp.ClientResponse | None:
+        """Raises what the client does. The deadline begins again with each part of the body."""
+        settings, clock = self._settings, asyncio.get_running_loop()
+        seconds = settings.relay_first_byte_seconds
+        answered = False
+        async with asyncio.timeout(settings.relay_wait_seconds + seconds) as deadline:
+
+            def moved() -> None:
+                if not answered:
+                    deadline.reschedule(clock.time() + seconds)
+
+            async def send() -> aiohttp.ClientResponse:
+                return await self._send(request, to, body, value, moved)
+
+            try:
+                return await until_connected(
+                    send, seconds=settings.relay_wait_seconds, hung_up=lambda: gone(request)
+                )
+            finally:
+                answered = True
+
+    async def _send(
+        self,
+        request: web.BaseRequest,
+        to: ToUpstream,
+        body: Body,
+        value: str,
+        moved: Callable[[], None],
+    ) -> aiohttp.ClientResponse:
+        headers = to_upstream(request.headers, to.upstream, value)
+        if body.length is not None:
+            headers.append(("Content-Length", str(body.length)))
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return await self._session.request(
+            request.method,
+            yarl.URL(to.url, encoded=True),
+            headers=headers,
+            data=body.stream(moved),
+            allow_redirects=False,
+            skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+        )
+
+    def _failed(self, to: ToUpstream, error: Exception, how: str) -> web.Response:
+        # never its text: some hold the request's headers
+        _log.warning("upstream_failed", upstream=to.upstream.name, error=type(error).__name__)
+        return unavailable(f"the upstream {to.upstream.name}", how)
+
+
+@asynccontextmanager
+async def named_upstreams(settings: Settings) -> AsyncGenerator[NamedUpstreams]:
+    async with aiohttp.ClientSession(
+        # a connection for each request: what one session asked for is never answered to another
+        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,  # a proxy from the environment must never see credentials
+    ) as session:
+        # it has no public name: without it a GET that the upstream dropped arrives a second time
+        session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        yield NamedUpstreams(settings, session)
