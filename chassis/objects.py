@@ -78,8 +78,8 @@ class ObjectStore:
             response_checksum_validation="when_required",
             proxies={},
         )
-        self._s3, self._signer = (
-            boto3.client(  # pyright: ignore[reportUnknownMemberType]  # only S3's stubs are there
+        clients = {
+            url: boto3.client(  # pyright: ignore[reportUnknownMemberType]  # only S3's stubs are there
                 "s3",
                 endpoint_url=url,
                 aws_access_key_id=access_key,
@@ -87,8 +87,10 @@ class ObjectStore:
                 region_name=region,
                 config=config,
             )
-            for url in (endpoint_url, signed_endpoint_url or endpoint_url)
-        )
+            for url in {endpoint_url, signed_endpoint_url or endpoint_url}
+        }
+        self._s3 = clients[endpoint_url]
+        self._signer = clients[signed_endpoint_url or endpoint_url]
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -50,10 +50,17 @@ class _Field:
 
 
 def load(
-    struct_type: type[T], *, prefix: str = "BERTH_", environ: Mapping[str, str] | None = None
+    struct_type: type[T],
+    *,
+    prefix: str = "BERTH_",
+    environ: Mapping[str, str] | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> T:
-    """Raises `SettingsError` that names all wrong variables at once."""
-    source = os.environ if environ is None else environ
+    """Raises `SettingsError` that names all wrong variables at once.
+
+    `given`: variables that go before the environment's.
+    """
+    source = {**(os.environ if environ is None else environ), **(given or {})}
     values: dict[str, Any] = {}
     wrong: list[str] = []
     for field in _fields(struct_type, prefix):

@@ -1,4 +1,7 @@
-"""`python -m control_plane`: until SIGTERM. Refuses to start without its database, and says why."""
+"""`python -m control_plane`: until SIGTERM.
+
+Refuses to start without its database, or before a store that is not fit, and says why.
+"""
 
 import asyncio
 import sys
@@ -17,12 +20,12 @@ from control_plane.settings import Settings
 def main() -> None:
     try:
         settings = load(Settings)
-        asyncio.run(preflight(settings.database_url))
+        configure_logging("control_plane", settings.log_level, Redactor(secrets_of(settings)))
+        store_proven = asyncio.run(preflight(settings))
     except (SettingsError, DependencyUnavailable) as error:
         sys.exit(f"control_plane: {_complaint(error)}")
-    configure_logging("control_plane", settings.log_level, Redactor(secrets_of(settings)))
     configure_tracing("control_plane", settings.trace_exporter)
-    app = build_app(settings)
+    app = build_app(settings, store_proven=store_proven)
     get_logger().info("starting", host=settings.host, port=settings.port)
     try:
         serve(

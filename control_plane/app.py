@@ -15,6 +15,7 @@ from chassis.failpoints import arm_from
 from chassis.loop import Loop
 from chassis.metrics import Metrics
 from chassis.objects import ObjectStore
+from chassis.store.check import QUICK, require_store
 from control_plane.loops.projector import ProjectorLoop
 from control_plane.loops.rescue import rescue_loops
 from control_plane.openapi import document
@@ -71,8 +72,9 @@ ROUTES = [
 class ControlPlane:
     """An ASGI app. `stop` is for the moment when a stop was asked for: streams say good-bye."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, store_proven: bool) -> None:
         self._settings = settings
+        self._store_proven = store_proven
         self._metrics = Metrics()
         self._services: Services | None = None
         self._wakeups: Wakeups | None = None
@@ -116,7 +118,7 @@ class ControlPlane:
             )
             database = Database(pool, wakeups)
             stack.push_async_callback(database.close)
-            objects = _object_store(settings)
+            objects = settings.object_store.open()
             stack.callback(objects.close)
             services = build_services(settings, database, wakeups, objects)
             wakeups.start()
@@ -150,25 +152,19 @@ class ControlPlane:
     async def _check_objects(self) -> None:
         if self._objects is not None:
             await self._objects.check()
+        if not self._store_proven:
+            await require_store(self._settings.object_store, QUICK)
+            self._store_proven = True
 
 
-def build_app(settings: Settings) -> ControlPlane:
-    return ControlPlane(settings)
+def build_app(settings: Settings, *, store_proven: bool = False) -> ControlPlane:
+    """`store_proven`: `preflight` found it fit. Otherwise it is tried until it is, by `/readyz`."""
+    return ControlPlane(settings, store_proven=store_proven)
 
 
 def openapi_json() -> bytes:
     """The API's description, indented: it is committed, and read by people."""
     return msgspec.json.format(msgspec.json.encode(document(ROUTES)), indent=1) + b"\n"
-
-
-def _object_store(settings: Settings) -> ObjectStore:
-    return ObjectStore(
-        settings.object_store_url,
-        settings.object_store_bucket,
-        settings.object_store_access_key,
-        settings.object_store_secret_key,
-        settings.object_store_region,
-    )
 
 
 def _dependencies() -> dict[str, Provide]:

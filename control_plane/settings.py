@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from chassis.settings import Secret
+from chassis.store.access import StoreAccess
 from control_plane.domain.claims import Timing
 from control_plane.domain.line import Policy
 
@@ -14,7 +15,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: Secret
     object_store_url: str
-    """Where this process and the relays reach the store; presigned URLs are bound to its host."""
+    """Where this process reaches the store."""
+    object_store_signed_url: str | None = None
+    """Where the relays reach it, if elsewhere: signed URLs are bound to this host."""
     object_store_bucket: str
     object_store_access_key: Secret
     object_store_secret_key: Secret
@@ -75,6 +78,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Between signs of life on a quiet event stream."""
     poll_seconds: Seconds = 2.0
     """Polling is the truth, NOTIFY the hint."""
+
+    def __post_init__(self) -> None:
+        _ = self.object_store  # raises ValueError for an address that is none
+
+    @property
+    def object_store(self) -> StoreAccess:
+        return StoreAccess(
+            url=self.object_store_url,
+            bucket=self.object_store_bucket,
+            access_key=self.object_store_access_key,
+            secret_key=self.object_store_secret_key,
+            region=self.object_store_region,
+            signed_url=self.object_store_signed_url,
+        )
 
     @property
     def policy(self) -> Policy:

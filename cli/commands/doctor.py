@@ -8,7 +8,8 @@ from cyclopts import Parameter
 from cli.doctor.findings import Finding, Verdict
 from cli.doctor.machine import look_at_machine
 from cli.doctor.stack import look_at_stack
-from cli.exits import Exit
+from cli.doctor.store import look_at_store
+from cli.exits import CliError, Exit
 from cli.output import Output
 from cli.settings import read_settings, search_path
 from cli.stack.record import read_record
@@ -21,10 +22,44 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
 
 
 async def doctor(
-    *, json: Annotated[bool, Parameter(negative=(), help="Each finding as a JSON line.")] = False
+    *,
+    s3: Annotated[
+        bool, Parameter(negative=(), help="Only check the object store of BERTH_OBJECT_STORE_*.")
+    ] = False,
+    endpoint: Annotated[str | None, Parameter(help="With --s3: its http(s)://host:port.")] = None,
+    bucket: Annotated[str | None, Parameter(help="With --s3: a bucket that exists.")] = None,
+    access_key: Annotated[
+        str | None,
+        Parameter(help="With --s3; the secret is in BERTH_OBJECT_STORE_SECRET_KEY or ..._FILE."),
+    ] = None,
+    region: Annotated[str | None, Parameter(help="With --s3.")] = None,
+    json: Annotated[bool, Parameter(negative=(), help="Each finding as a JSON line.")] = False,
 ) -> Exit:
     """Look at this machine and its stack. Code 6 when something that Berth needs is missing."""
     output = Output()
+    given = {"url": endpoint, "bucket": bucket, "access_key": access_key, "region": region}
+    if s3:
+        return await _store(given, output, json=json)
+    if any(given.values()):
+        raise CliError("--endpoint, --bucket, --access-key and --region go with --s3", Exit.USAGE)
+    return await _machine(output, json=json)
+
+
+async def _store(given: dict[str, str | None], output: Output, *, json: bool) -> Exit:
+    fit = True
+    async for finding in look_at_store(given):
+        fit = fit and finding.passed
+        if json:
+            output.json(finding)
+        elif finding.passed:
+            output.line(f"PASS {finding.check}", "green")
+        else:
+            output.line(f"FAIL {finding.check}: {finding.reason}", "bold red")
+            output.line(f"     {finding.remedy}")
+    return Exit.OK if fit else Exit.DEPENDENCY_MISSING
+
+
+async def _machine(output: Output, *, json: bool) -> Exit:
     home = read_settings().home_or_default()
     running = read_record(home)
     machine = await asyncio.to_thread(

@@ -1,19 +1,15 @@
 """Health, readiness, version, queue, and the API's description."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
-import pytest
 
 from chassis.auth import generate_signing_key, hash_token
-from chassis.errors import DependencyUnavailable
 from control_plane.app import ROUTES, build_app, openapi_json
 from control_plane.bootstrap import bootstrap
-from control_plane.preflight import preflight
 from tests.factories import make_session, register_manager, send
 from tests.fixtures.control_plane import Caller, Plane, plane_settings
 from tests.fixtures.object_store import StoreServer
@@ -59,49 +55,6 @@ async def test_readiness__names_what_is_missing_and_how_to_get_it(
     (missing,) = answer.json()["details"]["missing"]
     assert missing["what"] == "object_store"
     assert missing["how"] == "create the bucket no-such-bucket"
-
-
-async def test_preflight__refuses_a_database_without_the_schema(empty_database_url: str) -> None:
-    with pytest.raises(DependencyUnavailable) as caught:
-        await preflight(empty_database_url)
-    (missing,) = caught.value.details["missing"]
-    assert "python -m control_plane.migrate" in missing["how"]
-
-
-async def _started(environ: dict[str, str]) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "control_plane", env=environ, stderr=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(60):
-        _, errors = await process.communicate()
-    return process.returncode or 0, errors.decode()
-
-
-async def test_start__says_what_is_wrong(empty_database_url: str) -> None:
-    code, errors = await _started({})
-    assert code == 1
-    assert "BERTH_DATABASE_URL is not set" in errors
-    assert "Traceback" not in errors
-    environ = {
-        f"BERTH_{name.upper()}": "x"
-        for name in (
-            "object_store_url",
-            "object_store_bucket",
-            "object_store_access_key",
-            "object_store_secret_key",
-            "gateway_public_key",
-            "gateway_service_key",
-            "manager_service_key",
-        )
-    }
-    code, errors = await _started({**environ, "BERTH_DATABASE_URL": empty_database_url})
-    assert code == 1
-    assert "migrate it with" in errors
-    away = "postgresql://berth@127.0.0.1:1/berth"
-    code, errors = await _started({**environ, "BERTH_DATABASE_URL": away})
-    assert code == 1
-    assert "start Postgres" in errors
-    assert "Traceback" not in errors
 
 
 async def test_bootstrap__is_idempotent_and_its_key_works(

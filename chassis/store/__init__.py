@@ -1,0 +1,1 @@
+"""Whether an object store does what Berth needs."""
