@@ -4,17 +4,21 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Protocol
 
 import zstandard
 from blake3 import blake3
 
 from executor.workspace.manifest import Item, Kind, Manifest, decode
-from tests.fixtures.stack import EmbeddedStack
 
 Damage = tuple[bytes, str]
 
 
-def read_manifest(stack: EmbeddedStack, key: str, sha256: str) -> Manifest:
+class Objects(Protocol):
+    def object(self, key: str) -> bytes: ...
+
+
+def read_manifest(stack: Objects, key: str, sha256: str) -> Manifest:
     """With every blob that it names found in its pack, and of the content that it is named by."""
     stored = stack.object(key)
     assert hashlib.sha256(stored).hexdigest() == sha256, f"V5: manifest {key} was changed"

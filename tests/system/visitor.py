@@ -23,11 +23,12 @@ def script(*steps: dict[str, Any], said: str = "Do this.") -> str:
 class Shadow:
     """Follows one run's stream through every cut, as `berth run` does."""
 
-    def __init__(self, client: ApiClient, run_id: UUID) -> None:
+    def __init__(self, client: ApiClient, run_id: UUID, *, last_id: str = "") -> None:
         self.run_id = run_id
         self.seen: list[Seen] = []
         self._more = asyncio.Condition()
-        self._task = asyncio.create_task(self._follow(RunStream(client, run_id=run_id)))
+        stream = RunStream(client, run_id=run_id, last_id=last_id)
+        self._task = asyncio.create_task(self._follow(stream))
 
     async def _follow(self, stream: RunStream) -> None:
         try:
