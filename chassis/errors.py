@@ -5,12 +5,13 @@
     │   ├── NotFound            a 404 code
     │   ├── Stale               a 409 code: a guard refused, nothing was applied
     │   └── DependencyUnavailable   something this needs is missing, and what to do about it
+    │       └── UnfitStore  (chassis.store.check) the object store is there, and not what is needed
     ├── CallFailed              a call to another service: http, timeout or network
     ├── SettingsError           (chassis.settings) the environment is not usable
-    └── PortTaken               (chassis.server) another process listens there
+    └── PortTaken               (chassis.listening) another process listens there
 
-They know nothing of HTTP: `contracts.errors.RENDERINGS` is the table, `chassis.problems` the
-handler.
+They know nothing of HTTP: `contracts.errors.RENDERINGS` is the table, `chassis.rendering` tells
+them.
 """
 
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The one place where an error becomes an answer: problem details, without internals."""
+"""The one place where Litestar's errors and ours become answers of its apps."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -8,12 +8,9 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.types import Send
 
-from chassis.errors import BerthError, CallFailed, DependencyUnavailable
-from chassis.logs import get_logger
-from chassis.telemetry import current_trace_id
-from contracts.errors import RENDERINGS, Code, Problem
-
-MEDIA_TYPE = "application/problem+json"
+from chassis.errors import BerthError
+from chassis.rendering import MEDIA_TYPE, error_of, headers_of, problem_of
+from contracts.errors import Code
 
 _BY_STATUS = {
     400: Code.VALIDATION,
@@ -27,33 +24,6 @@ _BY_STATUS = {
     503: Code.DEPENDENCY_UNAVAILABLE,
 }
 """What Litestar itself refuses."""
-
-_log = get_logger()
-
-
-def problem_of(error: BerthError) -> Problem:
-    rendering = RENDERINGS[error.code]
-    details = dict(error.details)
-    if error.retry_after is not None:
-        details.setdefault("retry_after", error.retry_after)
-    return Problem(
-        title=rendering.title,
-        status=rendering.status,
-        code=error.code,
-        detail=error.detail,
-        trace_id=current_trace_id(),
-        details=details,
-    )
-
-
-def headers_of(error: BerthError) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    if error.retry_after is not None:
-        # whole seconds, rounded up: never an invitation to come too early
-        headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
-    if error.code is Code.UNAUTHENTICATED:
-        headers["WWW-Authenticate"] = "Bearer"
-    return headers
 
 
 def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -84,34 +54,12 @@ async def send_problem(send: Send, error: BerthError) -> None:
 def known_error(error: Exception, *, content_type: str = "") -> BerthError:
     """Logs what nobody expected, and gives it as `internal`."""
     match error:
-        case BerthError():
-            return error
-        case CallFailed():
-            return _of_call(error)
         case ValidationException():
             return _of_validation(error)
-        case UnicodeDecodeError() | RecursionError():  # msgspec's, of a body
-            return BerthError(
-                Code.VALIDATION,
-                "the body is not readable",
-                field="body",
-                expected="JSON in UTF-8, not nested too deeply",
-            )
         case HTTPException() if error.status_code in _BY_STATUS:
             return _of_litestar(error, content_type)
         case _:
-            _log.error("unexpected_error", exc_info=error)
-            return BerthError(Code.INTERNAL, "the log has the reason under this trace id")
-
-
-def _of_call(error: CallFailed) -> BerthError:
-    _log.warning("call_failed", target=error.target, path=error.path, reason=str(error))
-    if error.kind == "timeout":
-        return BerthError(Code.UPSTREAM_TIMEOUT, f"{error.target} did not answer in time")
-    if error.kind == "network" or error.status in (502, 503, 504):
-        how = f"see that {error.target} runs and can be reached"
-        return DependencyUnavailable(error.target, how, retry_after=error.retry_after)
-    return BerthError(Code.INTERNAL, f"{error.target} refused a call")
+            return error_of(error)
 
 
 def _of_litestar(error: HTTPException, content_type: str) -> BerthError:

@@ -4,120 +4,78 @@ Without an exporter spans are not recorded, only their ids are made: every answe
 outgoing call still carries a valid trace id.
 """
 
-import threading
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 
-import msgspec
-from opentelemetry import context, trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import (
-    BatchSpanProcessor,
-    ConsoleSpanExporter,
-    SimpleSpanProcessor,
-    SpanExporter,
-    SpanExportResult,
-)
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import AttributeValue
+from chassis.traces import AttributeValue, Recorder, Span, TraceContext, Unrecorded
 
-_PROPAGATOR = TraceContextTextMapPropagator()
+_CURRENT: ContextVar[TraceContext | None] = ContextVar("trace", default=None)
 
 
 class _Tracing:
-    """The process's tracer. OpenTelemetry's own global one can be set only once."""
+    """The process's own."""
 
-    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
-    tracer = provider.get_tracer("berth")
+    recorder: Recorder = Unrecorded()
 
 
 def configure_tracing(service: str, exporter: str = "none") -> None:
-    """`exporter` is `none`, `console`, `otlp` (OTEL_* variables say where) or `file:<path>`."""
-    provider = TracerProvider(
-        sampler=ALWAYS_OFF if exporter == "none" else ALWAYS_ON,
-        resource=Resource.create({"service.name": service}),
-    )
-    if exporter == "otlp":
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    elif exporter != "none":
-        provider.add_span_processor(SimpleSpanProcessor(_exporter(exporter)))
-    _Tracing.provider.shutdown()
-    _Tracing.provider = provider
-    _Tracing.tracer = provider.get_tracer("berth")
+    """`exporter` is `none`, `console`, `otlp` (OTEL_* variables say where) or `file:<path>`.
+
+    All but `none` need the packages of OpenTelemetry: ImportError where they are not installed.
+    """
+    recorder = Unrecorded() if exporter == "none" else _opentelemetry(service, exporter)
+    _Tracing.recorder.close()
+    _Tracing.recorder = recorder
 
 
 def stop_tracing() -> None:
     """Exports what is still held back."""
-    _Tracing.provider.shutdown()
+    _Tracing.recorder.close()
 
 
 @contextmanager
-def span(name: str, **attributes: AttributeValue) -> Generator[trace.Span]:
-    with _Tracing.tracer.start_as_current_span(name, attributes=attributes) as current:
+def span(name: str, **attributes: AttributeValue) -> Generator[Span]:
+    current = _Tracing.recorder.begin(name, attributes, _CURRENT.get())
+    token = _CURRENT.set(current.context)
+    failure: BaseException | None = None
+    try:
         yield current
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        current.end(failure)
+        # a generator may be closed in another context than it was begun in
+        with suppress(ValueError):
+            _CURRENT.reset(token)
 
 
 def current_trace_id() -> str:
     """32 hex digits; empty outside of any span."""
-    current = trace.get_current_span().get_span_context()
-    return trace.format_trace_id(current.trace_id) if current.is_valid else ""
+    current = _CURRENT.get()
+    return current.trace_id if current else ""
 
 
 def traceparent() -> str | None:
     """The header for an outgoing call, or None outside of any span."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier.get("traceparent")
+    current = _CURRENT.get()
+    return current.header if current else None
 
 
 @contextmanager
 def use_traceparent(header: str | None) -> Generator[None]:
     """Spans within continue that trace; a header that cannot be read starts a new one."""
-    carrier = {"traceparent": header} if header else {}
-    token = context.attach(_PROPAGATOR.extract(carrier, context.Context()))
+    token = _CURRENT.set(TraceContext.of_header(header))
     try:
         yield
     finally:
-        context.detach(token)
+        with suppress(ValueError):  # as in `span`
+            _CURRENT.reset(token)
 
 
-def _exporter(setting: str) -> SpanExporter:
-    if setting == "console":
-        return ConsoleSpanExporter()
-    kind, _, path = setting.partition(":")
-    if kind != "file" or not path:
-        raise ValueError(
-            f"the trace exporter {setting!r} is not none, console, otlp or file:<path>"
-        )
-    return _FileExporter(Path(path))
+def _opentelemetry(service: str, exporter: str) -> Recorder:
+    # its SDK takes longer to load than an executor may take to start
+    from chassis.recording import OpenTelemetry  # noqa: PLC0415  # only where spans are kept
 
-
-class _FileExporter(SpanExporter):
-    """JSON lines; any number of processes may append to one file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        lines = b"".join(msgspec.json.encode(_record(one)) + b"\n" for one in spans)
-        with self._lock, self._path.open("ab", buffering=0) as file:
-            file.write(lines)
-        return SpanExportResult.SUCCESS
-
-
-def _record(one: ReadableSpan) -> dict[str, Any]:
-    own = one.get_span_context() or trace.INVALID_SPAN_CONTEXT
-    return {
-        "name": one.name,
-        "trace_id": trace.format_trace_id(own.trace_id),
-        "span_id": trace.format_span_id(own.span_id),
-        "parent": trace.format_span_id(one.parent.span_id) if one.parent else None,
-        "service": one.resource.attributes.get("service.name"),
-        "attributes": dict(one.attributes or {}),
-    }
+    return OpenTelemetry(service, exporter)

@@ -4,7 +4,6 @@ from collections.abc import Generator
 
 import msgspec
 import pytest
-import structlog
 
 from chassis.logs import bound, configure_logging, get_logger
 from chassis.redact import Redactor
@@ -20,7 +19,7 @@ def lines() -> Generator[io.StringIO]:
     before = root.handlers, root.level
     configure_logging("probe", "info", Redactor([SECRET]), stream)
     yield stream
-    structlog.reset_defaults()
+    configure_logging("tests")
     root.handlers, root.level = before
 
 
