@@ -9,6 +9,8 @@ from litestar.di import Provide
 from chassis.app import build_litestar
 from chassis.clock import SystemClock
 from chassis.logs import get_logger
+from executor.agents.listener import Loopback
+from executor.identity import identity_of
 from executor.notes import Notes
 from executor.relay import Relay
 from executor.reporter import Reporter
@@ -21,7 +23,9 @@ from executor.services.worker import Worker
 from executor.settings import Settings
 from executor.spool import Spool, SpoolIdentity, SpoolRefused, host_boot_id
 from executor.status import Status
+from executor.threads import AgentThreads
 from executor.workspace.saving import Limits
+from executor.workspace.tree import Tree
 
 _log = get_logger()
 
@@ -60,8 +64,10 @@ async def open_worker(settings: Settings) -> Worker:
     notes = Notes(settings.spool_dir)
     relay = Relay(settings.control_dir, str(settings.worker_id))
     reporter = Reporter(spool)
+    threads = AgentThreads(identity_of(settings.agent_uid, settings.agent_gid))
+    tree = Tree(settings.workspace_dir, threads)
     saves = Saves(
-        settings.workspace_dir,
+        tree,
         relay,
         notes,
         reporter,
@@ -80,5 +86,14 @@ async def open_worker(settings: Settings) -> Worker:
         notes=notes,
         reporter=reporter,
         saves=saves,
-        agent_data=AgentData(settings.workspace_dir, settings.home_dir),
+        agent_data=AgentData(settings.workspace_dir, settings.home_dir, threads),
+        threads=threads,
+        tree=tree,
+        loopback=_loopback(settings, threads),
     )
+
+
+def _loopback(settings: Settings, threads: AgentThreads) -> Loopback | None:
+    if settings.agent_dir is None:
+        return None
+    return Loopback(settings.agent_dir, settings.agent_port, threads.identity)

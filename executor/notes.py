@@ -55,10 +55,11 @@ class Notes:
     @restored.setter
     def restored(self, value: Restored) -> None:
         self._write("restored.json", value)
+        (self._directory / "restoring.json").unlink(missing_ok=True)
 
     @property
     def restoring(self) -> bool:
-        """A restore was begun: what stands in the workspace is half of it."""
+        """A restore was begun and is not over: what stands in the workspace is half of it."""
         return (self._directory / "restoring.json").exists()
 
     def begin_restore(self) -> None:
@@ -73,6 +74,9 @@ class Notes:
     @base_manifest.setter
     def base_manifest(self, stored: bytes) -> None:
         replace_file(self._directory / "base.manifest", stored)
+
+    def forget_base(self) -> None:
+        (self._directory / "base.manifest").unlink(missing_ok=True)
 
     @property
     def live(self) -> list[AttemptNote]:

@@ -1,9 +1,10 @@
 """Runs an agent and ends with it: the parent of the agent's whole process tree.
 
-`python -I -S keeper.py GRACE -- command …`, on its own with the standard library alone. As child
-subreaper it inherits every orphan that the agent leaves (a daemon that forked twice, too), so the
-agent's tree is exactly what descends from the keeper, and nothing else. It ends only when that tree
-has: the agent's own end takes what it left behind along, and so does the end of the executor.
+`python -I -S keeper.py GRACE DIRECTORY -- command …`, on its own with the standard library alone.
+It enters the directory itself: who starts it may have no way in. As child subreaper it inherits
+every orphan that the agent leaves (a daemon that forked twice, too), so the agent's tree is exactly
+what descends from the keeper. It ends only when that tree has: the agent's own end takes what it
+left behind along, and so does the end of the executor.
 
 SIGTERM asks the tree to end, and kills it after GRACE seconds; SIGINT kills it at once. Its exit
 code is the agent's, 128 + n after signal n.
@@ -14,23 +15,28 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 MARK = "BERTH_AGENT_TREE"
 """The variable that marks an agent's processes, should the keeper itself be killed."""
+FREEZE_ROUNDS = 50
 GIVE_UP = 30.0
 """Seconds of killing: a process in an uninterruptible wait outlives SIGKILL."""
+THREADS = 17
+"""Field of `/proc/<pid>/stat`, counted behind the name (`man 5 proc`: num_threads)."""
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 
 def descendants(root: int) -> list[int]:
-    """Every living process below `root`, parents first. A zombie is gone, its children are not."""
+    """Every living process below `root`, parents first. A zombie is gone, its children are not,
+    nor are its other threads, if only its first one has ended.
+    """
     children: dict[int, list[tuple[int, bool]]] = {}
-    for pid, parent, state in _processes():
-        children.setdefault(parent, []).append((pid, state not in {"Z", "X"}))
+    for pid, parent, alive in _processes():
+        children.setdefault(parent, []).append((pid, alive))
     found: list[int] = []
     below = [root]
     for parent in below:
@@ -41,7 +47,7 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def _processes() -> Iterator[tuple[int, int, str]]:
+def _processes() -> Iterator[tuple[int, int, bool]]:
     for entry in os.listdir("/proc"):  # noqa: PTH208 - hundreds of entries, no Path for each
         if not entry.isdigit():
             continue
@@ -50,16 +56,17 @@ def _processes() -> Iterator[tuple[int, int, str]]:
         except OSError:
             continue
         # The name stands in parentheses and may hold anything, parentheses too.
-        state, parent = stat[stat.rindex(")") + 2 :].split()[:2]
-        yield int(entry), int(parent), state
+        fields = stat[stat.rindex(")") + 2 :].split()
+        state, parent, threads = fields[0], fields[1], fields[THREADS]
+        yield int(entry), int(parent), state not in {"Z", "X"} or int(threads) > 1
 
 
 def marked(mark: str, *, keep: int) -> list[int]:
     """Every living process but `keep` that was started with this mark in its environment."""
     wanted = f"{MARK}={mark}".encode()
     found: list[int] = []
-    for pid, _, state in _processes():
-        if pid == keep or state in {"Z", "X"}:
+    for pid, _, alive in _processes():
+        if pid == keep or not alive:
             continue
         try:
             environment = Path("/proc", str(pid), "environ").read_bytes()
@@ -78,6 +85,21 @@ def signal_all(pids: list[int], number: signal.Signals) -> None:
             continue
 
 
+def freeze(found: Callable[[], list[int]]) -> list[int]:
+    """Stops what is found until nothing new appears: what stands still starts no other process.
+
+    What starts faster than it can be found goes on; there is an end to the rounds.
+    """
+    stopped: set[int] = set()
+    for _ in range(FREEZE_ROUNDS):
+        fresh = [pid for pid in found() if pid not in stopped]
+        if not fresh:
+            break
+        signal_all(fresh, signal.SIGSTOP)
+        stopped.update(fresh)
+    return list(stopped)
+
+
 def prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
@@ -89,8 +111,9 @@ def become_subreaper() -> None:
 
 
 class Keeper:
-    def __init__(self, *, grace: float) -> None:
+    def __init__(self, *, grace: float, directory: str) -> None:
         self._grace = grace
+        self._directory = directory
         self._agent = 0
         self._status: int | None = None
 
@@ -113,9 +136,11 @@ class Keeper:
                 os.setsid()
                 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                os.chdir(self._directory)
                 os.execvpe(command[0], command, os.environ)  # noqa: S606, TID251 - no shell; the environment is handed on
             except OSError as error:
-                os.write(2, f"{command[0]}: {error.strerror}\n".encode())
+                where = os.fsdecode(error.filename or command[0])
+                os.write(2, f"{where}: {error.strerror}\n".encode())
             finally:
                 os._exit(127)
         # Only the agent may hold the pipes, or nobody would see it close them.
@@ -139,10 +164,10 @@ class Keeper:
 
     def _kill_all(self) -> None:
         give_up = time.monotonic() + GIVE_UP
-        while left := descendants(os.getpid()):
+        while descendants(os.getpid()):
             if time.monotonic() > give_up:
                 break
-            signal_all(left, signal.SIGKILL)
+            signal_all(freeze(lambda: descendants(os.getpid())), signal.SIGKILL)
             signal.sigtimedwait({signal.SIGCHLD}, 0.02)
             self._reap()
         self._reap()
@@ -161,4 +186,4 @@ class Keeper:
 
 
 if __name__ == "__main__":
-    os._exit(Keeper(grace=float(sys.argv[1])).run(sys.argv[3:]))
+    os._exit(Keeper(grace=float(sys.argv[1]), directory=sys.argv[2]).run(sys.argv[4:]))

@@ -16,7 +16,10 @@ from uuid import uuid4
 
 from contracts.reasons import Reason
 from executor.agents import keeper
+from executor.agents.ending import end_all
 from executor.agents.errors import AgentFailed
+from executor.identity import Identity, spawned_as
+from executor.threads import in_thread
 
 PIPE_LIMIT = 1024 * 1024
 STDERR_LIMIT = 256 * 1024
@@ -63,10 +66,16 @@ class BoundedFile:
 
 class AgentProcess:
     def __init__(
-        self, process: asyncio.subprocess.Process, stderr: BoundedFile, *, mark: str
+        self,
+        process: asyncio.subprocess.Process,
+        stderr: BoundedFile,
+        *,
+        mark: str,
+        identity: Identity | None,
     ) -> None:
         self._process = process
         self._mark = mark
+        self._identity = identity
         self._stderr = stderr
         self._draining = asyncio.create_task(self._drain_stderr())
         self._exited = asyncio.Event()
@@ -82,31 +91,36 @@ class AgentProcess:
         cwd: Path,
         stderr: Path,
         grace: float = DEFAULT_GRACE,
+        identity: Identity | None = None,
     ) -> Self:
-        """`env` is the whole environment. `grace`: seconds for its tree if the executor dies."""
+        """`env` is the whole environment. `grace`: seconds for its tree if the executor dies.
+
+        `identity`: whose process it is; every process of that uid is then the agent's.
+        """
         mark = uuid4().hex
         log = BoundedFile(
             stderr
         )  # first: if it cannot be made, no process is left without an owner
         starting = asyncio.create_task(
             asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", keeper.__file__, str(grace), "--", *command,
-                env={**env, keeper.MARK: mark}, cwd=cwd, limit=PIPE_LIMIT, start_new_session=True,
+                sys.executable, "-I", "-S", keeper.__file__, str(grace), str(cwd), "--", *command,
+                env={**env, keeper.MARK: mark}, cwd="/", limit=PIPE_LIMIT, start_new_session=True,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                **spawned_as(identity),
             )
         )  # fmt: skip
         try:
             # Shielded: a start that is cancelled half-way would leave the agent without a keeper.
             process = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            await cls(await starting, log, mark=mark).end_tree(grace=0)
+            await cls(await starting, log, mark=mark, identity=identity).end_tree(grace=0)
             raise
         except OSError as error:
             log.close()
             raise AgentFailed(Reason.AGENT_START_FAILED, f"{command[0]}: {error}") from error
-        return cls(process, log, mark=mark)
+        return cls(process, log, mark=mark, identity=identity)
 
     @property
     def pid(self) -> int:
@@ -145,7 +159,11 @@ class AgentProcess:
 
     def tree(self) -> list[int]:
         """Empty once the keeper has ended: its pid may be somebody else's by then."""
-        return [] if self._exited.is_set() else keeper.descendants(self.pid)
+        if self._exited.is_set():
+            return []
+        if self._identity is not None:
+            return self._identity.processes(keep=frozenset({self.pid}))
+        return keeper.descendants(self.pid)
 
     async def end_tree(self, *, grace: float) -> None:
         """SIGTERM, SIGKILL after `grace` seconds; afterwards no process of the agent is left."""
@@ -157,6 +175,9 @@ class AgentProcess:
             self._signal(signal.SIGINT)
             await self._await_exit(KILL_GRACE)
         await self._kill_rest()
+        if self._clearing is not None:
+            # it must not meet the processes of the next agent
+            await asyncio.wait({self._clearing})
         with contextlib.suppress(TimeoutError):
             # asyncio tells the exit code only when every pipe is closed.
             await asyncio.wait_for(self._process.wait(), KILL_GRACE)
@@ -169,7 +190,18 @@ class AgentProcess:
             await asyncio.wait_for(self._exited.wait(), seconds)
 
     async def _kill_rest(self) -> None:
-        """For a keeper that was stopped or killed itself: its orphans are known by their mark."""
+        """For a keeper that was stopped or killed itself: its orphans are known by their uid, or
+        by their mark.
+        """
+        if self._identity is not None:
+            await in_thread(end_all, self._identity)
+        else:
+            await self._kill_marked()
+        if not self._exited.is_set():
+            self._signal(signal.SIGKILL)
+            await self._exited.wait()
+
+    async def _kill_marked(self) -> None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + keeper.GIVE_UP
         while left := [*self.tree(), *keeper.marked(self._mark, keep=self.pid)]:
@@ -177,9 +209,6 @@ class AgentProcess:
                 break
             keeper.signal_all(left, signal.SIGKILL)
             await asyncio.sleep(0.01)
-        if not self._exited.is_set():
-            self._signal(signal.SIGKILL)
-            await self._exited.wait()
 
     def _watch_exit(self) -> None:
         """asyncio's own wait returns only when nobody holds the pipes, orphans included."""
@@ -203,10 +232,7 @@ class AgentProcess:
 
     def stop_tree(self) -> None:
         """Pauses every process of the agent, also those started meanwhile."""
-        stopped: set[int] = set()
-        while fresh := [pid for pid in self.tree() if pid not in stopped]:
-            keeper.signal_all(fresh, signal.SIGSTOP)
-            stopped.update(fresh)
+        keeper.freeze(self.tree)
 
     def resume_tree(self) -> None:
         keeper.signal_all([self.pid, *self.tree()], signal.SIGCONT)

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from executor.identity import Identity, spawned_as
+from executor.threads import AgentThreads
+
 PROFILES = Path(__file__).parent / "profiles"
 IMPORT_PATH = os.pathsep.join(
     dict.fromkeys([str(Path(__file__).parents[2]), str(Path(msgspec.__file__).parents[1])])
@@ -85,6 +88,8 @@ class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
     model_token: str = "berth"  # noqa: S105 - a stand-in; the key is added outside the container
     mcp_servers: list[dict[str, Any]] = msgspec.field(default_factory=list[dict[str, Any]])
     keep_wire_log: bool = False
+    threads: AgentThreads
+    """With the identity of whoever the agent's processes and files belong to."""
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +132,9 @@ def available_agents(path: str) -> dict[str, Missing | None]:
     return {name: missing_for(load_profile(name), path) for name in known_agents()}
 
 
-def missing_for(profile: Profile, path: str) -> Missing | None:
-    lacking = [wanted for wanted in profile.requires if not _has(wanted, path)]
+def missing_for(profile: Profile, path: str, identity: Identity | None = None) -> Missing | None:
+    """`identity`: whose process asks a program for its version."""
+    lacking = [wanted for wanted in profile.requires if not _has(wanted, path, identity)]
     if not lacking:
         return None
     return Missing(
@@ -142,19 +148,19 @@ def _describe(wanted: Requirement) -> str:
     return f"{wanted.program}{version}"
 
 
-def _has(wanted: Requirement, path: str) -> bool:
+def _has(wanted: Requirement, path: str, identity: Identity | None) -> bool:
     program = shutil.which(wanted.program, path=path)
     if program is None:
         return False
-    return wanted.min_version is None or _major(program, path) >= wanted.min_version
+    return wanted.min_version is None or _major(program, path, identity) >= wanted.min_version
 
 
-def _major(program: str, path: str) -> int:
+def _major(program: str, path: str, identity: Identity | None) -> int:
     """0 if it does not say."""
     try:
         said = subprocess.run(
             [program, "--version"], env={"PATH": path}, capture_output=True, text=True, check=False,
-            timeout=VERSION_DEADLINE,
+            timeout=VERSION_DEADLINE, **spawned_as(identity),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return 0
@@ -178,6 +184,7 @@ def environment_of(profile: Profile, options: AgentOptions) -> dict[str, str]:
         "TERM": "dumb",
         "SHELL": "/bin/sh",
         "USER": "agent",
+        "TMPDIR": "/tmp",  # noqa: S108  # the agent's own, as HOME is
     }
     for name, template in profile.env.items():
         needed = re.findall(r"\{(\w+)\}", template)

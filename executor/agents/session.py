@@ -83,7 +83,9 @@ class AgentSession:
     @classmethod
     async def start(cls, profile: Profile, options: AgentOptions) -> Self:
         """Raises `AgentFailed`: agent_missing, agent_start_failed."""
-        if (missing := await in_thread(missing_for, profile, options.path)) is not None:
+        identity = options.threads.identity
+        missing = await in_thread(missing_for, profile, options.path, identity)
+        if missing is not None:
             detail = f"{missing.what} is missing: {missing.how}"
             raise AgentFailed(Reason.AGENT_MISSING, detail)
         process = await AgentProcess.start(
@@ -91,6 +93,7 @@ class AgentSession:
             env=environment_of(profile, options),
             cwd=options.workspace,
             stderr=options.log_dir / f"{profile.name}.stderr",
+            identity=identity,
         )
         session = cls(profile, options, process)
         try:
@@ -198,7 +201,7 @@ class AgentSession:
     async def _resume_or_new(self, resume_id: str | None) -> tuple[Opened, SessionOpened]:
         why = ""
         if resume_id is not None:
-            why = await in_thread(self._unresumable, resume_id)
+            why = await self._options.threads.run(self._unresumable, resume_id)
             if not why:
                 try:
                     answer = await self._resume(resume_id)

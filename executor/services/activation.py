@@ -40,8 +40,10 @@ class ActivationFailed(Exception):
 
 class Activation:
     def __init__(self, worker: Worker) -> None:
-        self._workspace = worker.settings.workspace_dir
+        self._tree = worker.tree
         self._home = worker.settings.home_dir
+        self._identity = worker.threads.identity
+        self._loopback = worker.loopback
         self._worker_id = worker.settings.worker_id
         self._spool = worker.spool
         self._notes = worker.notes
@@ -60,12 +62,14 @@ class Activation:
         async with self._step("ready"):
             await failpoint("activation.before_ready")
         self._status.enter(ExecutorPhase.READY)
+        if self._loopback is not None:
+            self._loopback.start()
         return restored
 
     async def _take_over(self) -> None:
         """A restart in the same epoch: nothing is restored, what is in the workspace stays."""
         _log.info("restarted_in_place", spooled=self._spool.pending)
-        await in_thread(end_leftovers, self._home)
+        await in_thread(end_leftovers, self._home, self._identity)
         # before `interrupted` nothing may be missing of what the attempt has done
         await self._spool.drained()
         await self._saves.plan()
@@ -83,7 +87,7 @@ class Activation:
             await failpoint("activation.after_interrupted")
             self._notes.attempt_over(note)
         async with self._step("link"):
-            await in_thread(self._agent_data.link_last)
+            await self._agent_data.link_last()
 
     async def _prepare(self) -> Restored:
         self._status.enter(ExecutorPhase.RESTORING)
@@ -91,7 +95,7 @@ class Activation:
         async with self._step("restore"):
             point = await self._restore(plan)
         async with self._step("validate"):
-            missing = await in_thread(missing_paths, self._workspace, plan.required_paths)
+            missing = await self._tree.run(missing_paths, plan.required_paths)
         restored = Restored(
             snapshot_id=point.snapshot_id if point else None,
             type=point.type if point else None,
@@ -103,7 +107,7 @@ class Activation:
 
     async def _restore(self, plan: RestorePlan) -> RestorePoint | None:
         """The first point that can be restored and whose agent's state is whole."""
-        if not self._notes.restoring and not await in_thread(is_empty, self._workspace):
+        if not self._notes.restoring and not await self._tree.run(is_empty):
             raise RestoreFailed("workspace_not_empty", "and nothing says what is in it")
         self._notes.begin_restore()
         failures: list[str] = []
@@ -116,7 +120,7 @@ class Activation:
             _log.warning("restore_point_failed", snapshot=str(point.snapshot_id), reason=why)
         if plan.points:
             raise RestoreFailed("restore_failed", "; ".join(failures))
-        await in_thread(wipe, self._workspace)
+        await self._tree.run(wipe)
         await self._link()
         self._saves.dirty = plan.head is not None
         await self._reporter.event(WorkspaceRestored(snapshot_id=None))
@@ -125,17 +129,17 @@ class Activation:
     async def _restore_point(self, point: RestorePoint, *, check_agent: bool) -> str | None:
         """None, or why it cannot be used."""
         started = time.monotonic()
-        await in_thread(wipe, self._workspace)
+        await self._tree.run(wipe)
         try:
             with span("restore", snapshot=str(point.snapshot_id)):
                 manifest, stored = await restore(
-                    self._workspace, point, self._saves.transfer, limits=self._saves.limits
+                    self._tree, point, self._saves.transfer, limits=self._saves.limits
                 )
         except (RestoreFailed, OSError) as error:
             return str(error)
         await self._link()
         if check_agent and point.type is SnapshotKind.CHECKPOINT:
-            broken = await in_thread(self._agent_data.broken)
+            broken = await self._agent_data.broken()
             if broken is not None:
                 return broken
         self._saves.start_from(manifest, stored, point.snapshot_id)
@@ -151,7 +155,7 @@ class Activation:
 
     async def _link(self) -> None:
         async with self._step("link"):
-            await in_thread(self._agent_data.link_last)
+            await self._agent_data.link_last()
 
     @asynccontextmanager
     async def _step(self, name: StepName) -> AsyncGenerator[None]:

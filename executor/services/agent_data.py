@@ -1,7 +1,7 @@
 """Where agents keep their own sessions: in the saved tree, linked from the agent's HOME.
 
 `.berth/` in the workspace holds `agents/<profile>/<state dir>` and `session.json`. The agent can
-write there, so everything is opened without following links.
+write there, so everything is opened without following links, and in threads with its identity.
 """
 
 import os
@@ -13,11 +13,12 @@ import msgspec
 from chassis.logs import get_logger
 from executor.agents.profile import BadProfile, Profile, UnknownAgent, load_profile
 from executor.agents.state import broken_state
+from executor.threads import AgentThreads
 from executor.workspace.beneath import (
     make_directory,
     opened_directory,
     opened_parent,
-    read_file,
+    read_ours,
     remove,
     write_file,
 )
@@ -42,15 +43,40 @@ class AgentHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentData:
+    def __init__(self, workspace: Path, home: Path, threads: AgentThreads) -> None:
+        self._files = _Files(workspace, home)
+        self._threads = threads
+
+    async def history(self) -> AgentHistory:
+        """Empty if there is none, or if what stands there is not ours."""
+        return await self._threads.run(self._files.history)
+
+    async def remember(self, history: AgentHistory) -> None:
+        """Raises `UnsafePath`, `OSError`."""
+        await self._threads.run(self._files.remember, history)
+
+    async def link(self, profile: Profile) -> None:
+        """HOME/<state dir> becomes a link into the workspace. Raises `UnsafePath`, `OSError`."""
+        await self._threads.run(self._files.link, profile)
+
+    async def link_last(self) -> None:
+        """For the agent that ran last, if it is one that is known here."""
+        await self._threads.run(self._files.link_last)
+
+    async def broken(self) -> str | None:
+        """Why the last agent's own session cannot be resumed from what is restored."""
+        return await self._threads.run(self._files.broken)
+
+
+class _Files:
     def __init__(self, workspace: Path, home: Path) -> None:
         self._workspace = workspace
         self._home = home
 
     def history(self) -> AgentHistory:
-        """Empty if there is none, or if what stands there is not ours."""
         try:
             with opened_directory(self._workspace) as top:
-                content = read_file(top, SESSION_FILE, limit=SESSION_FILE_BYTES)
+                content = read_ours(top, SESSION_FILE, limit=SESSION_FILE_BYTES)
             if content is None:
                 return AgentHistory()
             return msgspec.json.decode(content, type=AgentHistory)
@@ -59,13 +85,11 @@ class AgentData:
             return AgentHistory()
 
     def remember(self, history: AgentHistory) -> None:
-        """Raises `UnsafePath`, `OSError`."""
         with opened_directory(self._workspace) as top:
             make_directory(top, b".berth", replace=True)
             write_file(top, SESSION_FILE, msgspec.json.encode(history))
 
     def link(self, profile: Profile) -> None:
-        """HOME/<state dir> becomes a link into the workspace. Raises `UnsafePath`, `OSError`."""
         for state_dir in profile.state_dirs:
             inside = f".berth/agents/{profile.name}/{state_dir}"
             with opened_directory(self._workspace) as top:
@@ -78,13 +102,11 @@ class AgentData:
                 _link(parent, name, self._workspace / inside)
 
     def link_last(self) -> None:
-        """For the agent that ran last, if it is one that is known here."""
         profile = self._last_profile()
         if profile is not None:
             self.link(profile)
 
     def broken(self) -> str | None:
-        """Why the last agent's own session cannot be resumed from what is restored."""
         profile = self._last_profile()
         session_id = self.history().sessions.get(profile.name) if profile else None
         if profile is None or session_id is None:

@@ -135,6 +135,8 @@ class Executor:
         await self._superseding.close()
         await self._quiet()
         await self._worker.saves.close()
+        if self._worker.loopback is not None:
+            await self._worker.loopback.close()
         await self._worker.relay.aclose()
         try:
             async with asyncio.timeout(FLUSH_SECONDS):

@@ -1,8 +1,8 @@
 """What a killed predecessor's agent may have left running: ended before anything goes on.
 
 Its keeper ends the tree when the executor dies, but takes its grace for that; until then it could
-still write into the workspace. Its processes are known by their environment: marked as an agent's,
-with this session's HOME.
+still write into the workspace. Its processes are known by their uid; where that is ours too, by
+their environment: marked as an agent's, with this session's HOME.
 """
 
 import os
@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 from chassis.logs import get_logger
+from executor.agents.ending import end_all
 from executor.agents.keeper import MARK
+from executor.identity import Identity
 from executor.workspace.errors import WorkspaceError
 
 DEADLINE = 30.0
@@ -20,8 +22,15 @@ PAUSE = 0.05
 _log = get_logger()
 
 
-def end_leftovers(home: Path) -> None:
+def end_leftovers(home: Path, identity: Identity | None) -> None:
     """Blocks until none is left. Raises `WorkspaceError`."""
+    if identity is None:
+        _end_marked(home)
+    elif left := end_all(identity, deadline=DEADLINE):
+        raise WorkspaceError("agent_still_running", f"processes {left}")
+
+
+def _end_marked(home: Path) -> None:
     ends = time.monotonic() + DEADLINE
     while found := _agents_of(home):
         if time.monotonic() > ends:

@@ -5,7 +5,6 @@ acknowledged snapshot that is put into the spool; when one is refused there, it 
 """
 
 import asyncio
-from pathlib import Path
 from uuid import UUID
 
 import msgspec
@@ -22,9 +21,13 @@ from executor.relay import Relay
 from executor.reporter import Reporter, RunReporter
 from executor.threads import in_thread
 from executor.workspace.errors import RestoreFailed, WorkspaceError
-from executor.workspace.manifest import Manifest, decode
+from executor.workspace.manifest import Manifest, Skipped, decode
 from executor.workspace.saving import Limits, Saved, save
 from executor.workspace.transfer import Superseded, Transfer
+from executor.workspace.tree import Tree
+
+SKIPPED_SHOWN = 10
+NAME_SHOWN = 200
 
 _log = get_logger()
 
@@ -34,7 +37,7 @@ class Saves:
 
     def __init__(
         self,
-        workspace: Path,
+        tree: Tree,
         relay: Relay,
         notes: Notes,
         reporter: Reporter,
@@ -48,7 +51,7 @@ class Saves:
         self.transfer = Transfer(relay, epoch=epoch)
         self.dirty = True
         self.head: UUID | None = None
-        self._workspace = workspace
+        self._tree = tree
         self._relay = relay
         self._notes = notes
         self._reporter = reporter
@@ -106,6 +109,8 @@ class Saves:
         async with self._one:
             saved = await self._save(SnapshotKind.ACKNOWLEDGED)
             await self._commit(saved, run)
+        if run is not None and saved.manifest.skipped:
+            await run.warning("files_skipped", _named(saved.manifest.skipped))
         return saved.draft.id
 
     async def if_changed(self) -> UUID | None:
@@ -138,7 +143,9 @@ class Saves:
         """The control plane did not take it: its head is not what was believed here."""
         self._head_known = False
         if entry.snapshot.id == self._base_id:
-            self._base_id = None
+            # its packs may be nobody's: the next save refers to none of them
+            self._base, self._base_id = None, None
+            self._notes.forget_base()
         if entry.snapshot.type is SnapshotKind.ACKNOWLEDGED:
             self.dirty = True
 
@@ -170,7 +177,7 @@ class Saves:
         if not self._head_known and kind is not SnapshotKind.SIDE:
             await self.plan()
         return await save(
-            self._workspace,
+            self._tree,
             self.transfer,
             kind=kind,
             parent=self.head,
@@ -199,3 +206,12 @@ class Saves:
 
     def _remember(self, stored: bytes) -> None:
         self._notes.base_manifest = stored
+
+
+def _named(skipped: list[Skipped]) -> str:
+    first = [
+        f"{one.path[:NAME_SHOWN].decode(errors='replace')} ({one.reason})"
+        for one in skipped[:SKIPPED_SHOWN]
+    ]
+    more = ["…"] if len(skipped) > SKIPPED_SHOWN else []
+    return f"{len(skipped)} not in the snapshot: {', '.join(first + more)}"

@@ -58,7 +58,12 @@ class Stopping:
 
     async def _run(self) -> None:
         await self._runs.close_line()
-        failure = await self._stop()
+        try:
+            failure = await self._stop()
+        except Exception:  # noqa: BLE001  # the top of a stop: the line must not stay closed
+            _log.exception("stop_failed_unexpectedly")
+            failure = "internal"
+            await self._failed(failure)
         if not failure:
             self._worker.status.enter(ExecutorPhase.STOPPED)
             return
@@ -78,7 +83,7 @@ class Stopping:
             return "superseded"
         except (WorkspaceError, OSError, TimeoutError) as error:
             reason = str(error) or "deadline"
-            await reporter.entry(StopFailed(**reporter.stamp(), reason=reason))
+            await self._failed(reason)
             return reason
         await failpoint("stop.before_report")
         self._refused = ""
@@ -89,6 +94,10 @@ class Stopping:
         await failpoint("stop.after_report")
         await self._worker.spool.drained()
         return self._refused
+
+    async def _failed(self, reason: str) -> None:
+        reporter = self._worker.reporter
+        await reporter.entry(StopFailed(**reporter.stamp(), reason=reason))
 
     @asynccontextmanager
     async def _step(self, name: Literal["save", "stop"]) -> AsyncGenerator[None]:

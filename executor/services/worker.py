@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from chassis.clock import Clock
+from executor.agents.listener import Loopback
 from executor.notes import Notes
 from executor.relay import Relay
 from executor.reporter import Reporter
@@ -11,6 +12,8 @@ from executor.services.saves import Saves
 from executor.settings import Settings
 from executor.spool import Spool
 from executor.status import Status
+from executor.threads import AgentThreads
+from executor.workspace.tree import Tree
 
 
 @dataclass(slots=True)
@@ -26,5 +29,9 @@ class Worker:
     reporter: Reporter
     saves: Saves
     agent_data: AgentData
+    threads: AgentThreads
+    tree: Tree
+    loopback: Loopback | None = None
+    """None: no listener leads to the relay."""
     missing_paths: list[str] = field(default_factory=list[str])
     """Required paths that the restored workspace lacks: no run can start."""

@@ -1,19 +1,22 @@
 """Opening what lies beneath a directory, one component at a time, never through a link.
 
 Everything that a session's agent could have prepared is opened this way: a path is checked by
-walking it, not by resolving it first.
+walking it, not by resolving it first. What is ours in there (`ours`, and all that is made) is given
+back its permissions, should the agent have taken them: it may shut out itself, not the session.
 """
 
 import errno
 import os
+import stat
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from executor.workspace.errors import UnsafePath
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NAME_BYTES = 255
+OWNED = 0o700
 
 
 def parts_of(path: bytes) -> list[bytes]:
@@ -27,7 +30,11 @@ def parts_of(path: bytes) -> list[bytes]:
 
 @contextmanager
 def opened_directory(path: Path) -> Generator[int]:
-    descriptor = os.open(path, DIRECTORY)
+    """The top of a tree that is the agent's as a whole: opened though it was closed."""
+    try:
+        descriptor = os.open(path, DIRECTORY)
+    except PermissionError:
+        descriptor = open_locked(None, os.fsencode(path), DIRECTORY, OWNED, stays=True)
     try:
         yield descriptor
     finally:
@@ -35,13 +42,17 @@ def opened_directory(path: Path) -> Generator[int]:
 
 
 @contextmanager
-def opened_parent(root: int, path: bytes, *, create: bool = False) -> Generator[tuple[int, bytes]]:
+def opened_parent(
+    root: int, path: bytes, *, create: bool = False, ours: bool = False
+) -> Generator[tuple[int, bytes]]:
     """The directory that holds `path`, and the last part. Raises `UnsafePath`, `OSError`."""
     *above, name = parts_of(path)
     current = os.dup(root)
     try:
+        if create or ours:
+            open_up(current)
         for part in above:
-            following = _step(current, part, create=create)
+            following = _step(current, part, create=create, ours=create or ours)
             os.close(current)
             current = following
         yield current, name
@@ -54,17 +65,20 @@ def exists(root: int, path: bytes) -> bool:
     try:
         with opened_parent(root, path) as (parent, name):
             os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except (FileNotFoundError, UnsafePath):
+    except (FileNotFoundError, PermissionError, UnsafePath):
         return False
     return True
 
 
-def read_file(root: int, path: bytes, *, limit: int) -> bytes | None:
-    """None if it is not there. Raises `UnsafePath` for anything but a plain file."""
+def read_ours(root: int, path: bytes, *, limit: int) -> bytes | None:
+    """A file that we wrote: None if it is not there. Raises `UnsafePath` for what is none."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        with opened_parent(root, path) as (parent, name):
-            descriptor = os.open(name, flags, dir_fd=parent)
+        with opened_parent(root, path, ours=True) as (parent, name):
+            try:
+                descriptor = os.open(name, flags, dir_fd=parent)
+            except PermissionError:
+                descriptor = open_locked(parent, name, flags, 0o600, stays=True)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -92,18 +106,52 @@ def make_directory(root: int, path: bytes, *, replace: bool = False) -> None:
     """It and those above it. What is a link or a file in the way raises `UnsafePath`, or goes."""
     current = os.dup(root)
     try:
+        open_up(current)
         for part in parts_of(path):
             try:
-                following = _step(current, part, create=True)
+                following = _step(current, part, create=True, ours=True)
             except UnsafePath:
                 if not replace:
                     raise
                 os.unlink(part, dir_fd=current)
-                following = _step(current, part, create=True)
+                following = _step(current, part, create=True, ours=True)
             os.close(current)
             current = following
     finally:
         os.close(current)
+
+
+def open_locked(
+    parent: int | None, name: bytes, flags: int, needed: int, *, stays: bool = False
+) -> int:
+    """What is without permissions belongs to the session all the same: opened up for a moment, or
+    for good if it `stays` so.
+
+    By a handle that cannot read (O_PATH), so that no link can come in between.
+    """
+    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISLNK(mode):
+            raise FileNotFoundError(name)
+        through = Path(f"/proc/self/fd/{handle}")
+        through.chmod(stat.S_IMODE(mode) | needed)
+        try:
+            # the link in /proc is the way to this very file: following it is the point
+            return os.open(through, flags & ~os.O_NOFOLLOW)
+        finally:
+            if not stays:
+                through.chmod(stat.S_IMODE(mode))
+    finally:
+        os.close(handle)
+
+
+def open_up(directory: int) -> None:
+    """So that its owner may do everything in it, as far as it is ours to say."""
+    mode = stat.S_IMODE(os.fstat(directory).st_mode)
+    if mode & OWNED != OWNED:
+        with suppress(PermissionError):
+            os.fchmod(directory, mode | OWNED)
 
 
 def remove(parent: int, name: bytes) -> None:
@@ -149,9 +197,9 @@ def _emptied(parent: int, name: bytes) -> tuple[int, bytes] | None:
     return None
 
 
-def _step(current: int, part: bytes, *, create: bool) -> int:
+def _step(current: int, part: bytes, *, create: bool, ours: bool) -> int:
     try:
-        return os.open(part, DIRECTORY, dir_fd=current)
+        return _stepped(current, part, ours=ours)
     except FileNotFoundError:
         if not create:
             raise
@@ -159,5 +207,18 @@ def _step(current: int, part: bytes, *, create: bool) -> int:
         if error.errno in {errno.ELOOP, errno.ENOTDIR}:
             raise UnsafePath(repr(part)) from error
         raise
-    os.mkdir(part, 0o700, dir_fd=current)
+    os.mkdir(part, OWNED, dir_fd=current)
     return os.open(part, DIRECTORY, dir_fd=current)
+
+
+def _stepped(current: int, part: bytes, *, ours: bool) -> int:
+    try:
+        following = os.open(part, DIRECTORY, dir_fd=current)
+    except PermissionError:
+        if not ours:
+            raise
+        return open_locked(current, part, DIRECTORY, OWNED, stays=True)
+    if ours:
+        # what may be listed may still not be entered, or written
+        open_up(following)
+    return following

@@ -15,13 +15,14 @@ from pathlib import Path
 from chassis.failpoints import failpoint, failpoint_sync
 from chassis.ids import new_id
 from contracts.snapshots import MAX_OBJECT_BYTES, RestorePoint
-from executor.threads import in_thread
-from executor.workspace.beneath import DIRECTORY, exists, opened_directory, remove
+from executor.threads import AgentThreads, in_thread
+from executor.workspace.beneath import DIRECTORY, exists, open_up, opened_directory, remove
 from executor.workspace.errors import Corrupt
 from executor.workspace.manifest import Manifest, decode
 from executor.workspace.saving import Limits
 from executor.workspace.scan import STAGING_PREFIX
 from executor.workspace.transfer import Transfer
+from executor.workspace.tree import Tree
 from executor.workspace.writing import Writer, needed_packs
 
 MOUNT_OWN = b"lost+found"
@@ -33,7 +34,7 @@ THREADS = 4
 
 
 async def restore(
-    root: Path, point: RestorePoint, transfer: Transfer, *, limits: Limits
+    tree: Tree, point: RestorePoint, transfer: Transfer, *, limits: Limits
 ) -> tuple[Manifest, bytes]:
     """Into an empty workspace. Gives the manifest, also as it is stored.
 
@@ -47,24 +48,26 @@ async def restore(
     manifest = await in_thread(
         decode, stored, max_items=limits.max_items, max_bytes=limits.max_bytes
     )
-    async with _staging(root) as (top, staging, name):
+    threads = tree.threads
+    async with _staging(tree) as (top, staging, name):
         writer = Writer(staging, manifest)
-        await in_thread(writer.make_tree)
-        await _write_packs(writer, manifest, transfer)
-        await in_thread(writer.finish)
-        await in_thread(_publish, top, staging, name, writer)
+        await threads.run(writer.make_tree)
+        await _write_packs(writer, manifest, transfer, threads)
+        await threads.run(writer.finish)
+        await threads.run(_publish, top, staging, name, writer)
     await failpoint("restore.after_publish")
     return manifest, stored
 
 
 def is_empty(root: Path) -> bool:
-    with os.scandir(root) as found:
-        return all(os.fsencode(one.name) == MOUNT_OWN for one in found)
+    with opened_directory(root) as top:
+        return all(os.fsencode(name) == MOUNT_OWN for name in os.listdir(top))  # noqa: PTH208  # of a handle
 
 
 def wipe(root: Path) -> None:
     """Everything, half-restored or not."""
     with opened_directory(root) as top:
+        open_up(top)
         for found in os.listdir(top):  # noqa: PTH208  # of a handle
             name = os.fsencode(found)
             if name != MOUNT_OWN:
@@ -73,21 +76,26 @@ def wipe(root: Path) -> None:
 
 
 @asynccontextmanager
-async def _staging(root: Path) -> AsyncGenerator[tuple[int, int, bytes]]:
+async def _staging(tree: Tree) -> AsyncGenerator[tuple[int, int, bytes]]:
     name = STAGING_PREFIX + str(new_id()).encode()
-    top = os.open(root, DIRECTORY)
+    top, staging = await tree.run(_make_staging, name)
     try:
-        os.mkdir(name, 0o700, dir_fd=top)
-        staging = os.open(name, DIRECTORY, dir_fd=top)
-        try:
-            yield top, staging, name
-        finally:
-            os.close(staging)
+        yield top, staging, name
     finally:
+        os.close(staging)
         os.close(top)
 
 
-async def _write_packs(writer: Writer, manifest: Manifest, transfer: Transfer) -> None:
+def _make_staging(root: Path, name: bytes) -> tuple[int, int]:
+    with opened_directory(root) as top:
+        os.mkdir(name, 0o700, dir_fd=top)
+        staging = os.open(name, DIRECTORY, dir_fd=top)
+        return os.dup(top), staging
+
+
+async def _write_packs(
+    writer: Writer, manifest: Manifest, transfer: Transfer, threads: AgentThreads
+) -> None:
     numbers = needed_packs(manifest)
     of_key = {manifest.packs[number].key: number for number in numbers}
     if len(of_key) != len(numbers):
@@ -97,7 +105,7 @@ async def _write_packs(writer: Writer, manifest: Manifest, transfer: Transfer) -
         async for key, content in transfer.fetch_all(list(of_key)):
             if len(content) != manifest.packs[of_key[key]].length:
                 raise Corrupt(f"pack {key} is of another length")
-            task = asyncio.create_task(in_thread(writer.write_pack, of_key[key], content))
+            task = asyncio.create_task(threads.run(writer.write_pack, of_key[key], content))
             writing.add(task)
             if len(writing) >= THREADS:
                 done, writing = await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)

@@ -7,17 +7,17 @@ here has changed nothing.
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 from chassis.failpoints import failpoint
 from chassis.ids import new_id
 from chassis.telemetry import span
 from contracts.snapshots import SnapshotDraft, SnapshotKind
-from executor.threads import in_thread
+from executor.threads import AgentThreads, in_thread
 from executor.workspace.manifest import Manifest, encode
 from executor.workspace.packing import FullPack, Packer, StoredPack
 from executor.workspace.transfer import Transfer
+from executor.workspace.tree import Tree
 
 UPLOADS_AHEAD = 2
 """With the one being made and the one waiting: at most four packs in memory."""
@@ -44,7 +44,7 @@ class _Uploading:
 
 
 async def save(
-    root: Path,
+    tree: Tree,
     transfer: Transfer,
     *,
     kind: SnapshotKind,
@@ -54,11 +54,11 @@ async def save(
 ) -> Saved:
     """Raises `SaveFailed`, `Superseded`, `OSError`."""
     with span("save", kind=kind.value):
-        return await _save(root, transfer, kind=kind, parent=parent, base=base, limits=limits)
+        return await _save(tree, transfer, kind=kind, parent=parent, base=base, limits=limits)
 
 
 async def _save(
-    root: Path,
+    tree: Tree,
     transfer: Transfer,
     *,
     kind: SnapshotKind,
@@ -67,11 +67,11 @@ async def _save(
     limits: Limits,
 ) -> Saved:
     await failpoint("save.before_scan")
-    packer = Packer(root, base, max_items=limits.max_items, max_bytes=limits.max_bytes)
+    packer = await tree.run(Packer, base, max_items=limits.max_items, max_bytes=limits.max_bytes)
     try:
-        uploaded = await _upload_packs(packer, transfer)
+        uploaded = await _upload_packs(packer, transfer, tree.threads)
     finally:
-        await in_thread(packer.close)
+        await tree.threads.run(packer.close)
     await failpoint("save.after_packs")
     manifest = await in_thread(packer.manifest, uploaded)
     stored = await in_thread(encode, manifest)
@@ -90,11 +90,13 @@ async def _save(
     return Saved(draft, manifest, stored)
 
 
-async def _upload_packs(packer: Packer, transfer: Transfer) -> list[StoredPack]:
+async def _upload_packs(
+    packer: Packer, transfer: Transfer, threads: AgentThreads
+) -> list[StoredPack]:
     done: list[StoredPack] = []
     ahead: list[_Uploading] = []
     try:
-        while (pack := await in_thread(packer.following)) is not None:
+        while (pack := await threads.run(packer.following)) is not None:
             await failpoint("save.before_pack_put")
             uploading = asyncio.create_task(transfer.upload("pack", pack.content))
             ahead.append(_Uploading(pack, uploading))

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from executor.workspace.beneath import DIRECTORY
+from executor.workspace.beneath import DIRECTORY, open_locked
 from executor.workspace.errors import SaveFailed
 from executor.workspace.manifest import Kind, Skipped
 
@@ -150,7 +150,7 @@ def open_directory(parent: int | None, name: bytes) -> int:
     try:
         return os.open(name, DIRECTORY, dir_fd=parent)
     except PermissionError:
-        return _open_locked(parent, name, DIRECTORY, _ENTER)
+        return open_locked(parent, name, DIRECTORY, _ENTER)
 
 
 def open_file(parent: int, name: bytes) -> int:
@@ -159,28 +159,7 @@ def open_file(parent: int, name: bytes) -> int:
     try:
         return os.open(name, flags, dir_fd=parent)
     except PermissionError:
-        return _open_locked(parent, name, flags, 0o400)
-
-
-def _open_locked(parent: int | None, name: bytes, flags: int, needed: int) -> int:
-    """A file without permissions belongs to the session all the same: opened up for a moment.
-
-    By a handle that cannot read (O_PATH), so that no link can come in between.
-    """
-    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISLNK(mode):
-            raise FileNotFoundError(name)
-        through = Path(f"/proc/self/fd/{handle}")
-        through.chmod(stat.S_IMODE(mode) | needed)
-        try:
-            # the link in /proc is the way to this very file: following it is the point
-            return os.open(through, flags & ~os.O_NOFOLLOW)
-        finally:
-            through.chmod(stat.S_IMODE(mode))
-    finally:
-        os.close(handle)
+        return open_locked(parent, name, flags, 0o400)
 
 
 def _kind(mode: int) -> Kind | None:

@@ -22,7 +22,7 @@ from executor.workspace.saving import Limits, save
 from executor.workspace.transfer import Transfer
 from tests.executor.outside import Outside
 from tests.executor.running import Process, process
-from tests.executor.trees import Line, canonical, make_odd_tree
+from tests.executor.trees import Line, canonical, make_odd_tree, tree_at
 
 SOURCE = Path(executor.__file__).parent
 NAMES = sorted(
@@ -65,7 +65,7 @@ async def head(place: Path, outside: Outside, workspace: Path, relay: Relay) -> 
     (workspace / "old-dir").mkdir()
     tree = canonical(workspace)
     first = await save(
-        workspace,
+        tree_at(workspace),
         Transfer(relay, epoch=1),
         kind=SnapshotKind.ACKNOWLEDGED,
         parent=None,
@@ -83,7 +83,9 @@ async def restored(outside: Outside, snapshot_id: UUID, place: Path) -> list[Lin
     root.mkdir()
     relay = Relay(place / "control", str(uuid4()))
     outside.stale = False
-    await restore(root, outside.point(snapshot_id), Transfer(relay, epoch=1), limits=LIMITS)
+    await restore(
+        tree_at(root), outside.point(snapshot_id), Transfer(relay, epoch=1), limits=LIMITS
+    )
     await relay.aclose()
     return canonical(root)
 

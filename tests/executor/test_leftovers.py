@@ -24,7 +24,7 @@ async def test_end_leftovers__only_this_sessions_agents(place: Path) -> None:
         await sleeper(place / "home", marked=False),
         await sleeper(place / "other", marked=True),
     ]
-    await asyncio.to_thread(end_leftovers, place / "home")
+    await asyncio.to_thread(end_leftovers, place / "home", None)
     assert await asyncio.wait_for(agent.wait(), 5) == -9
     assert [other.returncode for other in others] == [None, None]
     for other in others:

@@ -7,6 +7,9 @@ import socket
 import stat
 from pathlib import Path
 
+from executor.threads import AgentThreads
+from executor.workspace.tree import Tree
+
 Line = tuple[bytes, str, int, int, int, str, bytes]
 
 
@@ -31,6 +34,11 @@ def canonical(root: Path) -> list[Line]:
                 mode = status.st_mode & 0o7777
                 lines.append((path, "f", mode, status.st_mtime_ns, status.st_size, digest, b""))
     return sorted(lines)
+
+
+def tree_at(root: Path) -> Tree:
+    """As where agent and executor are the same user."""
+    return Tree(root, AgentThreads(None))
 
 
 def _content(path: bytes) -> bytes:

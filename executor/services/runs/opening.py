@@ -15,8 +15,9 @@ from executor.reporter import RunReporter
 from executor.services.agent_data import AgentHistory
 from executor.services.prompts import prompt_of
 from executor.services.worker import Worker
-from executor.threads import in_thread
 
+LISTENING_SECONDS = 5.0
+"""Without its way out an agent starts all the same: it may not need it."""
 FIRST = "the agent has no earlier session here"
 
 
@@ -42,8 +43,10 @@ class Opening:
         profile = _profile(self._spec.agent)
         data = self._worker.agent_data
         self._worker.saves.dirty = True
-        await in_thread(data.link, profile)
-        history = await in_thread(data.history)
+        await data.link(profile)
+        history = await data.history()
+        if self._worker.loopback is not None:
+            await self._worker.loopback.listening(within=LISTENING_SECONDS)
         await failpoint("run.before_agent_start")
         self.session = session = await AgentSession.start(profile, self._options())
         _check_needs(self._spec.needs, profile, session.initialized)
@@ -78,6 +81,7 @@ class Opening:
             model=self._spec.model,
             mode=self._spec.mode,
             model_base_url=settings.model_base_url,
+            threads=self._worker.threads,
         )
 
 

@@ -14,7 +14,6 @@ from executor.services.runs.asks import Asks
 from executor.services.runs.endings import Ended, Ending, EndRequest
 from executor.services.runs.opening import Prompted
 from executor.services.worker import Worker
-from executor.threads import in_thread
 from executor.workspace.errors import WorkspaceError
 
 _log = get_logger()
@@ -97,7 +96,7 @@ class RunTurn:
             return
         self._taken_in = True
         try:
-            await in_thread(self._worker.agent_data.remember, self._prompted.history)
+            await self._worker.agent_data.remember(self._prompted.history)
         except (WorkspaceError, OSError) as error:
             _log.warning("agent_history_not_written", reason=str(error))
             await self._run.warning("agent_history_not_written", str(error))

@@ -16,6 +16,7 @@ from executor.agents.asks import Ask, Decision
 from executor.agents.profile import AgentOptions, Profile, load_profile
 from executor.agents.session import AgentSession
 from executor.agents.turn import TurnLimits, TurnResult
+from executor.threads import AgentThreads
 
 DEADLINE = 30
 LIMITS = TurnLimits(silence=20, duration=60, grace=0.3)
@@ -126,7 +127,11 @@ class Berth:
 
     def options(self, **changes: Any) -> AgentOptions:
         options = AgentOptions(
-            home=self.home, workspace=self.workspace, path=os.defpath, log_dir=self.log_dir
+            home=self.home,
+            workspace=self.workspace,
+            path=os.defpath,
+            log_dir=self.log_dir,
+            threads=AgentThreads(None),
         )
         return msgspec.structs.replace(options, **changes)
 

@@ -24,8 +24,8 @@ async def test_keeper__ends_with_its_parent(tmp_path: Path, command: str) -> Non
     daemon = "(setsid sh -c 'trap \"\" TERM; sleep 300 & echo $$ $! > pids; wait' &)"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", EXECUTOR,
-        sys.executable, "-I", "-S", keeper.__file__, "0.2", "--",
-        "sh", "-c", f"{command}{daemon}; sleep 300", cwd=tmp_path,
+        sys.executable, "-I", "-S", keeper.__file__, "0.2", str(tmp_path), "--",
+        "sh", "-c", f"{command}{daemon}; sleep 300",
     )  # fmt: skip
     told = await asyncio.to_thread(read_fifo, tmp_path / "pids")
     process.send_signal(signal.SIGKILL)
@@ -39,7 +39,7 @@ async def test_keeper__ends_with_its_parent(tmp_path: Path, command: str) -> Non
 )
 async def test_keeper__has_the_agents_exit_code(command: str, code: int) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", keeper.__file__, "5", "--", "sh", "-c", command,
+        sys.executable, "-I", "-S", keeper.__file__, "5", "/", "--", "sh", "-c", command,
     )  # fmt: skip
     async with asyncio.timeout(DEADLINE):
         assert await process.wait() == code

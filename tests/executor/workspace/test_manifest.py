@@ -19,6 +19,7 @@ from executor.workspace.restoring import restore
 from executor.workspace.saving import Limits
 from executor.workspace.transfer import Transfer
 from tests.executor.outside import Outside
+from tests.executor.trees import tree_at
 
 CONTENT = b"crafted content"
 HASH = blake3(CONTENT).digest()
@@ -123,7 +124,7 @@ def restoring(
             manifest=signed,
             manifest_sha256=hashlib.sha256(stored).hexdigest(),
         )
-        await restore(place / "workspace", point, Transfer(relay, epoch=1), limits=LIMITS)
+        await restore(tree_at(place / "workspace"), point, Transfer(relay, epoch=1), limits=LIMITS)
 
     return run
 

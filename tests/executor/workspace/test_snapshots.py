@@ -20,7 +20,7 @@ from executor.workspace.restoring import is_empty, missing_paths, restore, wipe
 from executor.workspace.saving import Limits, Saved, save
 from executor.workspace.transfer import Superseded, Transfer
 from tests.executor.outside import Outside
-from tests.executor.trees import add_specials, canonical, make_odd_tree
+from tests.executor.trees import add_specials, canonical, make_odd_tree, tree_at
 
 LIMITS = Limits(max_items=100_000, max_bytes=1 << 34)
 
@@ -45,7 +45,7 @@ async def saved(
     root: Path, transfer: Transfer, base: Manifest | None = None, limits: Limits = LIMITS
 ) -> Saved:
     kind = SnapshotKind.ACKNOWLEDGED
-    return await save(root, transfer, kind=kind, parent=None, base=base, limits=limits)
+    return await save(tree_at(root), transfer, kind=kind, parent=None, base=base, limits=limits)
 
 
 def point(outside: Outside, one: Saved) -> RestorePoint:
@@ -66,7 +66,7 @@ async def test_restore__is_exactly_what_was_saved(
     add_specials(workspace)
     one = await saved(workspace, transfer)
     assert sorted(skip.path for skip in one.manifest.skipped) == [b"fifo", b"s"]
-    await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
     assert canonical(workspace) == before
     assert one.draft.files == sum(line[1] == "f" for line in before)
 
@@ -83,7 +83,7 @@ async def test_save__large_files_are_split_and_shared_content_is_stored_once(
     one = await saved(workspace, transfer)
     assert len(one.manifest.items[0].chunks) == 3
     assert one.draft.new_bytes < 30 << 20
-    await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
     assert canonical(workspace) == before
 
 
@@ -104,7 +104,7 @@ async def test_save__incremental_uploads_only_what_is_new_and_stands_alone(
     assert second.draft.new_bytes < 6_000
     third = await saved(workspace, transfer, second.manifest)
     assert outside.calls["put"] == 2 + 2 + 1
-    await restore(emptied(workspace), point(outside, third), transfer, limits=LIMITS)
+    await restore(tree_at(emptied(workspace)), point(outside, third), transfer, limits=LIMITS)
     assert canonical(workspace) == before
 
 
@@ -116,7 +116,7 @@ async def test_save__bounded_retries_through_a_bad_store(
     outside.fail_next("uploads", 503, 503)
     one = await saved(workspace, transfer)
     outside.fail_next("get", 503, 500, 500)
-    await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
     assert (workspace / "file").read_text() == "content"
     outside.fail_next("put", *[503] * 50)
     with pytest.raises(SaveFailed, match="upload_failed"):
@@ -132,7 +132,7 @@ async def test_save__an_expired_url_is_asked_for_again(
     assert outside.calls["uploads"] == 3
     outside.fail_next("get", 403, 200)
     outside.faults["get"] = [403]
-    await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+    await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
     assert (workspace / "file").read_text() == "content"
 
 
@@ -180,7 +180,7 @@ async def test_restore__a_wrong_byte_is_an_error(
     for key in (one.draft.manifest_key, one.manifest.packs[0].key):
         outside.corrupt = {key}
         with pytest.raises(Corrupt):
-            await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+            await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
         assert not (workspace / "file").exists()
 
 
@@ -193,7 +193,7 @@ async def test_restore__another_manifest_in_its_place_is_an_error(
     two = await saved(workspace, transfer)
     swapped = msgspec.structs.replace(point(outside, one), manifest=point(outside, two).manifest)
     with pytest.raises(Corrupt, match="hash differs"):
-        await restore(emptied(workspace), swapped, transfer, limits=LIMITS)
+        await restore(tree_at(emptied(workspace)), swapped, transfer, limits=LIMITS)
 
 
 async def test_restore__a_missing_object_fails_at_once(
@@ -203,7 +203,7 @@ async def test_restore__a_missing_object_fails_at_once(
     one = await saved(workspace, transfer)
     await outside.objects.delete(one.manifest.packs[0].key)
     with pytest.raises(RestoreFailed, match="download_failed"):
-        await restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+        await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
     assert not is_empty(workspace)
     wipe(workspace)
     assert is_empty(workspace)
@@ -247,7 +247,7 @@ async def test_restore__cancelled_leaves_no_thread_writing(
         (workspace / f"f{n}").write_bytes(os.urandom(1000))
     one = await saved(workspace, transfer)
     task = asyncio.create_task(
-        restore(emptied(workspace), point(outside, one), transfer, limits=LIMITS)
+        restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
     )
     await outside.until(lambda: outside.calls["get"] == 2)
     task.cancel()
