@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fixtures.object_store",
     "tests.fixtures.office",
     "tests.fixtures.control_plane",
+    "tests.fixtures.engine",
     "tests.fixtures.strict",
 ]
 

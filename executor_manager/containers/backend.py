@@ -63,7 +63,8 @@ class Directories:
     spool: Path
     control: Path
     agent: Path
-    home: Path
+    home: Path | None = None
+    """None: it is in memory, inside the container."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

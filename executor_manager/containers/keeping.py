@@ -143,7 +143,7 @@ def wait_gone(place: Path, deadline: float) -> bool:
 
 def kill_strays(place: Path, deadline: float) -> bool:
     """What a killed keeper could not end, found by the HOME it was given. False: some are left."""
-    home = os.fsencode(places.directories(place).home)
+    home = os.fsencode(places.home(place))
     marks = frozenset({b"HOME=" + home, b"BERTH_HOME_DIR=" + home})
     ends = time.monotonic() + deadline
     while left := strays(marks):

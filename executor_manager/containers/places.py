@@ -1,4 +1,4 @@
-"""Where a container of the process backend lives on disk, and its record.
+"""Where a container lives on disk, and its record; here the process backend's way.
 
 `<workers>/<short>/` is the manager's own (others may only pass through it):
 `container.json` whose it is, `launch.json`, `keeper.lock`, `process.json`, `log`, `paused`, and the
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from executor_manager.containers.backend import Directories, Identity
+from executor_manager.containers.backend import ContainerSpec, Directories, Identity, Limits
 from executor_manager.containers.errors import NameTaken
 
 RECORD = "container.json"
@@ -38,6 +38,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     project_id: UUID
     epoch: int
     environment: dict[str, str]
+    image: str | None = None
+    limits: Limits = Limits()
 
     @property
     def identity(self) -> Identity:
@@ -47,6 +49,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             project_id=self.project_id,
             epoch=self.epoch,
         )
+
+
+def record_of(spec: ContainerSpec) -> Record:
+    identity = spec.identity
+    return Record(
+        name=identity.name,
+        worker_id=identity.worker_id,
+        session_id=identity.session_id,
+        project_id=identity.project_id,
+        epoch=identity.epoch,
+        environment=dict(spec.environment),
+        image=spec.image,
+        limits=spec.limits,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +85,12 @@ def directories(place: Path) -> Directories:
         spool=place / "spool",
         control=place / "control",
         agent=place / "agent",
-        home=place / "home",
+        home=home(place),
     )
+
+
+def home(place: Path) -> Path:
+    return place / "home"
 
 
 def make(place: Path, record: Record, owner: Owner) -> Record:
@@ -86,15 +106,15 @@ def make(place: Path, record: Record, owner: Owner) -> Record:
         (made.spool, 0o700),
         (made.control, 0o700),
         (made.agent, 0o750),
-        (made.home, 0o700),
+        (home(place), 0o700),
     ):
-        _own(path, mode, owner)
+        own(path, mode, owner)
     if found is None:
         write(place / RECORD, record)
     return found or record
 
 
-def _own(path: Path, mode: int, owner: Owner) -> None:
+def own(path: Path, mode: int, owner: Owner) -> None:
     path.mkdir(mode=mode, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -180,17 +180,8 @@ class ProcessBackend:
         )
 
     def _create(self, spec: ContainerSpec) -> Container:
-        identity = spec.identity
-        record = Record(
-            name=identity.name,
-            worker_id=identity.worker_id,
-            session_id=identity.session_id,
-            project_id=identity.project_id,
-            epoch=identity.epoch,
-            environment=dict(spec.environment),
-        )
-        place = self._place(identity.name)
-        record = places.make(place, record, self._program.owner)
+        place = self._place(spec.identity.name)
+        record = places.make(place, places.record_of(spec), self._program.owner)
         failpoint_sync("process.after_create")
         return self._container(place, record)
 
@@ -215,7 +206,7 @@ class ProcessBackend:
         record = places.read(place / places.RECORD, Record)
         identity, made = container.identity, container.directories
         own = {
-            "HOME": str(made.home),
+            "HOME": str(places.home(place)),
             "BERTH_WORKER_ID": str(identity.worker_id),
             "BERTH_SESSION_ID": str(identity.session_id),
             "BERTH_PROJECT_ID": str(identity.project_id),
@@ -223,13 +214,13 @@ class ProcessBackend:
             "BERTH_WORKSPACE_DIR": str(made.workspace),
             "BERTH_SPOOL_DIR": str(made.spool),
             "BERTH_CONTROL_DIR": str(made.control),
-            "BERTH_HOME_DIR": str(made.home),
+            "BERTH_HOME_DIR": str(places.home(place)),
         }
         owner = self._program.owner
         return keeping.Launch(
             argv=list(self._program.argv),
             env={**self._program.environment, **(record.environment if record else {}), **own},
-            cwd=str(made.home),
+            cwd=str(places.home(place)),
             uid=owner.uid,
             gid=owner.uid if owner.gid is None else owner.gid,
             groups=[],

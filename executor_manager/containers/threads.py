@@ -22,12 +22,14 @@ class Threads:
         """Raises `Timeout` after `deadline` seconds, while the work itself may go on; an OSError
         becomes `BackendError` or `NoSpace`.
         """
-        done = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        asked = self._pool.submit(work)
+        done = asyncio.wrap_future(asked)
         try:
             async with asyncio.timeout(deadline):
                 return await asyncio.shield(done)
         except TimeoutError:
             done.add_done_callback(_ignore)
+            asked.cancel()  # what still waits for a thread would be done long after it was given up
             raise Timeout(f"no answer within {deadline:g} s") from None
         except OSError as error:
             kind = NoSpace if error.errno in _NO_SPACE else BackendError

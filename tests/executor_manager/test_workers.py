@@ -13,6 +13,7 @@ from tests.executor_manager.managers import (
     Start,
     container_of,
     executor_pid,
+    home_of,
     starts,
     until,
     until_answered,
@@ -138,7 +139,7 @@ async def test_superseded_and_unable_to_save__is_kept_until_removed_by_force(
     worker = desk.offer()
     await desk.ready(worker)
     container = await container_of(backend, worker)
-    (container.directories.home / "phase").write_text("failed")
+    (home_of(container) / "phase").write_text("failed")
     desk.verdicts[worker.worker_id] = "superseded"
     await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")
     assert container.directories.workspace.exists()
@@ -155,7 +156,7 @@ async def test_superseded_and_its_save_aside_fails__is_kept(
     worker = desk.offer()
     await desk.ready(worker)
     container = await container_of(backend, worker)
-    (container.directories.home / "reason").write_text("side_save_deadline")
+    (home_of(container) / "reason").write_text("side_save_deadline")
     desk.verdicts[worker.worker_id] = "superseded"
     await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")
     assert starts(container) == 2
@@ -170,7 +171,7 @@ async def test_superseded_without_its_spool__is_kept(
     worker = desk.offer()
     await desk.ready(worker)
     container = await container_of(backend, worker)
-    (container.directories.home / "phase").write_text("failed")
+    (home_of(container) / "phase").write_text("failed")
     (container.directories.spool / "spool.json").unlink()
     desk.verdicts[worker.worker_id] = "superseded"
     await until(lambda: (s := desk.reported(worker)) and s.state is WorkerState.FAILED, "kept")

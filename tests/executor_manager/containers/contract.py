@@ -17,13 +17,14 @@ from executor_manager.containers.backend import (
     ContainerSpec,
     ContainerState,
     Identity,
+    Limits,
 )
 from executor_manager.containers.errors import Missing, Running
 
 
-def spec(**environment: str) -> ContainerSpec:
+def spec(*, limits: Limits | None = None, **environment: str) -> ContainerSpec:
     identity = Identity(worker_id=new_id(), session_id=new_id(), project_id=new_id(), epoch=3)
-    return ContainerSpec(identity=identity, environment=environment)
+    return ContainerSpec(identity=identity, environment=environment, limits=limits or Limits())
 
 
 async def eventually(seen: Callable[[], Awaitable[bool]] | Callable[[], bool]) -> None:
@@ -39,12 +40,12 @@ async def started(backend: ContainerBackend, wanted: ContainerSpec) -> Container
     container = await backend.adopt_or_create(wanted)
     await backend.start(container.name)
     # the resident's last act of starting up
-    await eventually((container.directories.home / "resident").exists)
+    await eventually((container.directories.spool / "resident").exists)
     return await backend.get(container.name) or container
 
 
 def told(container: Container) -> dict[str, str]:
-    lines = (container.directories.home / "resident").read_text().splitlines()
+    lines = (container.directories.spool / "resident").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines)
 
 
@@ -58,7 +59,7 @@ class BackendContract:
         assert container.identity == wanted.identity
         assert str(wanted.identity.session_id) in container.name
         made = container.directories
-        for path in (made.workspace, made.spool, made.control, made.agent, made.home):
+        for path in (made.workspace, made.spool, made.control, made.agent):
             assert path.is_dir()
         assert len(bytes(backend.address(container))) <= 107
 
@@ -77,8 +78,8 @@ class BackendContract:
         name = container.name
         states = await asyncio.gather(backend.start(name), second.start(name), second.start(name))
         assert {one.state for one in states} == {ContainerState.RUNNING}
-        await eventually((container.directories.home / "resident").exists)
-        starts = (container.directories.home / "starts").read_text()
+        await eventually((container.directories.spool / "resident").exists)
+        starts = (container.directories.spool / "starts").read_text()
         assert starts == "started\n"
 
     async def test_environment__is_what_was_given_and_nothing_of_ours(
@@ -123,7 +124,7 @@ class BackendContract:
         self, backend: ContainerBackend
     ) -> None:
         container = await started(backend, spec(TEST_DAEMONS="3", TEST_ENDS="7"))
-        (container.directories.home / "end").touch()
+        (container.directories.spool / "end").touch()
 
         async def exited() -> bool:
             return (found := await backend.get(container.name)) is not None and found.tree_gone
@@ -144,7 +145,7 @@ class BackendContract:
 
     async def test_paused__does_nothing_and_goes_on(self, backend: ContainerBackend) -> None:
         container = await started(backend, spec(TEST_TICKS="1"))
-        ticks = container.directories.home / "ticks"
+        ticks = container.directories.spool / "ticks"
         await eventually(lambda: ticks.exists() and ticks.stat().st_size > 0)
         paused = await backend.pause(container.name)
         assert paused.state is ContainerState.PAUSED

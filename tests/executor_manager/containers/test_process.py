@@ -65,7 +65,7 @@ async def test_killed_executor__is_told_with_its_signal_and_nothing_is_left(
     backend: ProcessBackend, short_dir: Path
 ) -> None:
     container = await started(backend, spec(TEST_DAEMONS="2"))
-    place = container.directories.home.parent
+    place = container.directories.workspace.parent
     executor = keeping.executor_seen(place)
     assert executor is not None
     send(executor.process, signal.SIGKILL)
@@ -84,7 +84,7 @@ async def test_killed_keeper__takes_the_executor_along_and_proves_nothing(
     backend: ProcessBackend,
 ) -> None:
     container = await started(backend, spec())
-    place = container.directories.home.parent
+    place = container.directories.workspace.parent
     executor = keeping.executor_seen(place)
     assert executor is not None
     assert keeping.signal_keeper(place, signal.SIGKILL)
@@ -99,7 +99,7 @@ async def test_killed_keeper__takes_the_executor_along_and_proves_nothing(
 
 async def test_a_recycled_pid__is_never_signalled(backend: ProcessBackend) -> None:
     container = await backend.adopt_or_create(spec())
-    place = container.directories.home.parent
+    place = container.directories.workspace.parent
     bystander = await asyncio.create_subprocess_exec("sleep", "100")
     start = look(bystander.pid)
     assert start is not None
@@ -124,7 +124,7 @@ async def test_log__never_grows_beyond_its_size(
     backend = ProcessBackend(short_dir, program(log_bytes=1000))
     await backend.open()
     container = await started(backend, spec(TEST_NOISE="50000"))
-    log = container.directories.home.parent / "log"
+    log = container.directories.workspace.parent / "log"
     await eventually(lambda: log.stat().st_size < 1000)
     assert (await backend.logs(container.name)).endswith(b"x\n")
     await backend.stop(container.name, 5)
@@ -144,7 +144,7 @@ async def test_a_directory_without_a_record__is_a_stranger_and_stays(
 async def test_a_place_of_another_name__is_taken(backend: ProcessBackend, short_dir: Path) -> None:
     wanted = spec()
     container = await backend.adopt_or_create(wanted)
-    record = container.directories.home.parent / "container.json"
+    record = container.directories.workspace.parent / "container.json"
     found = msgspec.json.decode(record.read_bytes(), type=places.Record)
     places.write(record, msgspec.structs.replace(found, name="berth-other-1"))
     with pytest.raises(NameTaken):
@@ -171,10 +171,10 @@ async def test_as_root__executor_and_directories_are_another_users(short_dir: Pa
     container = await started(backend, spec())
     assert told(container)["uid"] == "10001"
     assert container.directories.control.stat().st_uid == 10001
-    assert container.directories.home.parent.stat().st_uid == 0
+    assert container.directories.workspace.parent.stat().st_uid == 0
     await backend.stop(container.name, 5)
     await backend.remove(container.name)
-    assert not container.directories.home.exists()
+    assert not container.directories.workspace.exists()
     await backend.close()
 
 

@@ -1,0 +1,83 @@
+"""Runs one command in a container of the executors' image, with nothing of any session in it."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from executor_manager.containers.docker_configuration import (
+    MANAGER,
+    PROBE_ROLE,
+    ROLE,
+    DockerOptions,
+    probe_container,
+)
+from executor_manager.containers.docker_engine import Engine
+from executor_manager.containers.errors import BackendError, NameTaken, Timeout
+from executor_manager.containers.threads import Threads
+
+RUN_SECONDS = 30.0
+LARGEST = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    text: bytes
+    exit_code: int
+
+
+Command = Callable[[dict[str, str]], Sequence[str]]
+"""What to run, by the image's own environment."""
+
+
+@dataclass(slots=True)
+class DockerProbe:
+    """The answer of an image is remembered: the same image answers the same."""
+
+    engine: Engine
+    threads: Threads
+    options: DockerOptions
+    _known: dict[str, Printed] = field(default_factory=dict[str, Printed])
+
+    @property
+    def name(self) -> str:
+        return f"berth-probe-{self.options.manager_id}"
+
+    async def run(self, command: Command) -> Printed:
+        """Raises `BackendError`."""
+        return await self.threads.call(lambda: self._ask(command), 3 * RUN_SECONDS)
+
+    def _ask(self, command: Command) -> Printed:
+        image = self.engine.image(self.options.image)
+        if (known := self._known.get(image.id)) is not None:
+            return known
+        given = (one.partition("=") for one in (image.config.env if image.config else None) or [])
+        printed = self._run([*command({name: value for name, _, value in given})])
+        if printed.exit_code == 0:
+            self._known[image.id] = printed
+        return printed
+
+    def _run(self, command: list[str]) -> Printed:
+        self._remove_leftover()
+        container = self.engine.create(self.name, probe_container(self.options, command))
+        try:
+            self.engine.start(container)
+            code = self.engine.wait(container, RUN_SECONDS)
+            return Printed(self.engine.logs(container, LARGEST), code)
+        finally:
+            # its own failure must not hide the answer: the next one removes what is left
+            with contextlib.suppress(BackendError):
+                self._end(container)
+
+    def _remove_leftover(self) -> None:
+        found = self.engine.inspect(self.name)
+        if found is None:
+            return
+        ours = {ROLE: PROBE_ROLE, MANAGER: str(self.options.manager_id)}
+        if not ours.items() <= (found.config.labels or {}).items():
+            raise NameTaken(f"another's container has the name {self.name}")
+        self._end(found.id)
+
+    def _end(self, container: str) -> None:
+        with contextlib.suppress(Timeout):
+            self.engine.stop(container, 0)
+        self.engine.remove(container)

@@ -1,0 +1,191 @@
+"""The containers of this manager as the engine and our directories show them, side by side.
+
+One whose container the engine does not have any more, while its directories are here, has exited
+and can be started: then it is made again over them.
+"""
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from uuid import UUID
+
+from executor_manager.containers import docker_configuration as configuration
+from executor_manager.containers.backend import (
+    Container,
+    ContainerState,
+    Identity,
+    Listing,
+    Stats,
+)
+from executor_manager.containers.docker_engine import Engine, Listed, Measured, State
+from executor_manager.containers.docker_places import DockerPlaces, answers, used
+from executor_manager.containers.errors import Missing, NameTaken
+from executor_manager.containers.places import Record
+
+_STATES = {
+    "created": ContainerState.CREATED,
+    "running": ContainerState.RUNNING,
+    "restarting": ContainerState.RUNNING,
+    "paused": ContainerState.PAUSED,
+    "exited": ContainerState.EXITED,
+    "removing": ContainerState.EXITED,
+    "dead": ContainerState.EXITED,
+}
+FIRST_SIGNAL, LAST_SIGNAL = 129, 192
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`id` is the engine's; None: the engine does not have it."""
+
+    id: str | None
+    container: Container
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    start: int
+    """Which of its starts this ended."""
+    state: State
+
+
+class View:
+    """All of it blocks, and raises `BackendError`."""
+
+    def __init__(self, manager_id: UUID, engine: Engine, places: DockerPlaces) -> None:
+        self._manager_id = manager_id
+        self._engine = engine
+        self._places = places
+        # a list has no exit codes, and asking for each would cost a call per container
+        self._ended: dict[str, _Ended] = {}
+        self._starts: defaultdict[str, int] = defaultdict(int)
+        self._counting = threading.Lock()
+
+    def starting(self, container_id: str) -> None:
+        """What is remembered of its former end is void."""
+        with self._counting:
+            self._starts[container_id] += 1
+
+    def find(self, name: str) -> Found | None:
+        """Raises `NameTaken` when something else has the name and the directories are ours."""
+        seen = self._engine.inspect(name)
+        record = self._places.record(name)
+        if seen is not None:
+            identity = self._identity(seen.config.labels or {}, name)
+            if identity is not None:
+                return Found(seen.id, self._container(identity, seen.state))
+            if record is not None:
+                raise NameTaken(f"another's container has the name {name}")
+        return Found(None, self._lost(record)) if record is not None else None
+
+    def known(self, name: str) -> Found:
+        if (found := self.find(name)) is None:
+            raise Missing(f"there is no container {name}")
+        return found
+
+    def list(self) -> Listing:
+        ours = {
+            configuration.ROLE: configuration.SESSION_ROLE,
+            configuration.MANAGER: str(self._manager_id),
+        }
+        # before the engine is asked: what is made in between is then in both
+        records, strangers = self._places.records()
+        containers: dict[str, Container] = {}
+        listed = self._engine.listed(ours)
+        for one in listed:
+            identity = self._identity(one.labels or {}, one.name)
+            if identity is None:
+                strangers.append(one.name)
+            elif (container := self._listed(identity, one)) is not None:
+                containers[container.name] = container
+        self._forget({one.id for one in listed})
+        for record in records:
+            # it may have been removed, or made, since: only one that still has its record is lost
+            if record.name not in containers and (found := self._still(record)) is not None:
+                containers[record.name] = found
+        return Listing(containers=list(containers.values()), strangers=strangers)
+
+    def stats(self, name: str) -> Stats:
+        found = self.known(name)
+        if found.id is None or found.container.state is not ContainerState.RUNNING:
+            return Stats(memory_bytes=0, cpu_seconds=0.0, processes=0)
+        return _stats(self._engine.measured(found.id))
+
+    def logs(self, name: str, size: int) -> bytes:
+        found = self.find(name)
+        return self._engine.logs(found.id, size) if found and found.id else b""
+
+    def _identity(self, labels: dict[str, str], name: str) -> Identity | None:
+        """None: it is not ours, or does not tell whose it is."""
+        identity = configuration.identity_of(labels)
+        if identity is None or identity.name != name.removeprefix("/"):
+            return None
+        ours = configuration.labels(self._manager_id, identity)
+        return identity if ours.items() <= labels.items() else None
+
+    def _listed(self, identity: Identity, one: Listed) -> Container | None:
+        if _STATES[one.state] is not ContainerState.EXITED:
+            directories = self._places.directories(identity.name)
+            return Container(identity=identity, state=_STATES[one.state], directories=directories)
+        start = self._starts[one.id]
+        ended = self._ended.get(one.id)
+        if ended is None or ended.start != start:
+            seen = self._engine.inspect(one.id)
+            if seen is None:
+                return None
+            ended = _Ended(start, seen.state)
+            if seen.state.pid == 0 and seen.state.status == "exited":
+                self._ended[one.id] = ended
+        return self._container(identity, ended.state)
+
+    def _forget(self, kept: set[str]) -> None:
+        for gone in self._ended.keys() - kept:
+            self._ended.pop(gone, None)
+
+    def _still(self, record: Record) -> Container | None:
+        found = self.find(record.name)
+        return found.container if found else None
+
+    def _container(self, identity: Identity, state: State) -> Container:
+        kind = _STATES[state.status]
+        exited = kind is ContainerState.EXITED
+        code = _signed(state.exit_code)
+        return Container(
+            identity=identity,
+            state=kind,
+            directories=self._places.directories(identity.name),
+            exit_code=code if exited else None,
+            # the kernel tells it of a child's end too, which the executor may well survive
+            out_of_memory=exited and state.oom_killed and code != 0,
+            # its first process is gone, and with it the kernel ends all of its pid namespace
+            tree_gone=exited and state.pid == 0,
+            stopped_at=state.finished if exited else None,
+        )
+
+    def _lost(self, record: Record) -> Container:
+        """Of which only the directories are left. Never used: it counts as never started."""
+        directories = self._places.directories(record.name)
+        exited = used(directories)
+        return Container(
+            identity=record.identity,
+            state=ContainerState.EXITED if exited else ContainerState.CREATED,
+            directories=directories,
+            # an engine that lost its data may have left processes behind
+            tree_gone=exited and not answers(directories),
+        )
+
+
+def _signed(code: int) -> int:
+    """128 + n is how a shell and a container's init tell of signal n."""
+    return 128 - code if FIRST_SIGNAL <= code <= LAST_SIGNAL else code
+
+
+def _stats(measured: Measured) -> Stats:
+    memory = measured.memory_stats
+    # pages that the kernel may take back at any time: by the names of both versions of cgroups
+    cached = memory.stats.get("total_inactive_file", memory.stats.get("inactive_file", 0))
+    return Stats(
+        memory_bytes=max(0, memory.usage - cached),
+        cpu_seconds=measured.cpu_stats.cpu_usage.total_usage / 1e9,
+        processes=measured.pids_stats.current,
+    )
