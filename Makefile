@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test openapi schema env-example lock
+.PHONY: help setup demo up images compose-up compose-down check test openapi schema env-example lock
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9%-]*:.*## ' $(MAKEFILE_LIST) \
@@ -49,6 +49,20 @@ demo: $(RUNTIME) ## show one session's life on a stack of its own; AGENT=claude-
 
 up: $(RUNTIME) ## start Berth on this machine until Ctrl-C
 	@$(BIN)/berth up
+
+# --- running it in containers --------------------------------------------------------------------
+
+COMPOSE := $(BIN)/docker-compose
+
+images: $(VENV)/.ready ## make or fetch the images of docker-compose.yml; STORE=ceph for a store without a registry
+	$(BIN)/python -m deploy.images $(if $(STORE),store)
+
+compose-up: images ## start Berth in containers; STORE=ceph as above
+	$(if $(STORE),S3_IMAGE=berth-store:$(STORE)) $(COMPOSE) up -d --wait
+	@echo "make a key: $(COMPOSE) run --rm cli keys create NAME"
+
+compose-down: $(VENV)/.ready ## stop it and remove all of it, sessions and data included
+	$(BIN)/python -m deploy.compose_down
 
 # --- proof ---------------------------------------------------------------------------------------
 
