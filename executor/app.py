@@ -1,20 +1,20 @@
 """The executor's wiring."""
 
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from litestar import Litestar
-from litestar.di import Provide
-
-from chassis.app import build_litestar
 from chassis.clock import SystemClock
 from chassis.logs import get_logger
 from executor.agents.listener import Loopback
-from executor.identity import identity_of
+from executor.http_routes import Router
+from executor.http_server import Server
+from executor.identity import Identity, identity_of
 from executor.notes import Notes
 from executor.relay import Relay
 from executor.reporter import Reporter
-from executor.routes.control import HANDLERS
+from executor.routes.control import control_routes
+from executor.routes.files import file_routes
 from executor.services.agent_data import AgentData
 from executor.services.executor import Executor
 from executor.services.frontage import Frontage
@@ -30,33 +30,50 @@ from executor.workspace.tree import Tree
 _log = get_logger()
 
 
-def build_app(settings: Settings) -> Litestar:
-    frontage = Frontage(settings, host_boot_id())
+class App:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._frontage = Frontage(settings, host_boot_id())
+        self.router = Router(
+            [*control_routes(self._frontage), *file_routes(self._frontage.read_file)]
+        )
 
     @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
+    async def running(
+        self, listener: socket.socket, *, graceful_seconds: float = 10.0
+    ) -> AsyncGenerator[None]:
+        """Answers and works within; at its end it finishes what was asked, then ends the work."""
+        server = Server(self.router)
+        await server.open(listener)
         try:
-            executor = Executor(await open_worker(settings))
+            async with self._working():
+                try:
+                    yield
+                finally:
+                    await server.end(graceful_seconds)
+        finally:
+            await server.end(0)
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncGenerator[None]:
+        try:
+            executor = Executor(await open_worker(self._settings))
         except SpoolRefused as refused:
             # nothing runs on what may have lost reports: the manager takes a new epoch
             _log.error("spool_refused", reason=refused.reason)  # the reason says it
-            frontage.refusal = f"spool_{refused.reason}"
+            self._frontage.refusal = f"spool_{refused.reason}"
             yield
             return
         async with executor.running():
-            frontage.executor = executor
+            self._frontage.executor = executor
             yield
-
-    return build_litestar(
-        service="executor",
-        route_handlers=HANDLERS,
-        lifespan=[lifespan],
-        dependencies={"frontage": Provide(lambda: frontage, sync_to_thread=False)},
-    )
 
 
 async def open_worker(settings: Settings) -> Worker:
     """Raises `SpoolRefused`."""
+    # first: it changes the groups of the whole process
+    threads = AgentThreads(identity_of(settings.agent_uid, settings.agent_gid))
+    tree = Tree(settings.workspace_dir, threads)
     clock = SystemClock()
     boot_id = host_boot_id()
     identity = SpoolIdentity(worker_id=settings.worker_id, epoch=settings.epoch, boot_id=boot_id)
@@ -64,8 +81,6 @@ async def open_worker(settings: Settings) -> Worker:
     notes = Notes(settings.spool_dir)
     relay = Relay(settings.control_dir, str(settings.worker_id))
     reporter = Reporter(spool)
-    threads = AgentThreads(identity_of(settings.agent_uid, settings.agent_gid))
-    tree = Tree(settings.workspace_dir, threads)
     saves = Saves(
         tree,
         relay,
@@ -89,11 +104,11 @@ async def open_worker(settings: Settings) -> Worker:
         agent_data=AgentData(settings.workspace_dir, settings.home_dir, threads),
         threads=threads,
         tree=tree,
-        loopback=_loopback(settings, threads),
+        loopback=_loopback(settings, threads.identity),
     )
 
 
-def _loopback(settings: Settings, threads: AgentThreads) -> Loopback | None:
+def _loopback(settings: Settings, identity: Identity | None) -> Loopback | None:
     if settings.agent_dir is None:
         return None
-    return Loopback(settings.agent_dir, settings.agent_port, threads.identity)
+    return Loopback(settings.agent_dir, settings.agent_port, identity)

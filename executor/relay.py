@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-import httpx
-
-from chassis.client import ServiceClient
+from chassis.calls import Calls, Outgoing, Unreachable, Unreadable
 from chassis.errors import CallFailed
 from contracts.endpoint import Endpoint
 from contracts.snapshots import Signed
+from executor.http_calls import UnixCalls
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 
 OBJECT_SECONDS = 120.0
 """For one object: 64 MiB at about 0.5 MiB/s."""
+
+REFUSAL_BYTES = 64 * 1024
+"""The most that is read of an answer that is no object."""
 
 BACKOFF_FIRST = 0.2
 BACKOFF_LONGEST = 5.0
@@ -44,16 +46,11 @@ class Relay:
     """`worker_id` fills the path of every worker call."""
 
     def __init__(self, control_dir: Path, worker_id: str) -> None:
-        socket = str(control_dir / "relay.sock")
         self._path = {"worker_id": worker_id}
-        self._calls = ServiceClient("http://relay", uds=socket, target="control_plane")
+        self._socket = UnixCalls(str(control_dir / "relay.sock"))
+        self._calls = Calls(self._socket, target="control_plane")
         # reports are tried again by the sender, which must see every failure
-        self._reports = ServiceClient(
-            "http://relay", uds=socket, target="control_plane", attempts=1
-        )
-        self._objects = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=socket), trust_env=False
-        )
+        self._reports = Calls(self._socket, target="control_plane", attempts=1)
 
     async def call(self, endpoint: Endpoint[Req, Res], body: Req, **path: str) -> Res:
         """Raises `CallFailed` after a few attempts."""
@@ -78,43 +75,44 @@ class Relay:
 
     async def put(self, signed: Signed, content: bytes) -> None:
         """Raises `ObjectFailed`."""
-        await self._object("PUT", signed, content)
+        await self._object("PUT", signed, content, REFUSAL_BYTES)
 
     async def get(self, signed: Signed, *, limit: int) -> bytes:
         """Raises `ObjectFailed`, also for an object of more than `limit` bytes."""
-        content = await self._object("GET", signed, None)
+        content = await self._object("GET", signed, None, max(limit, REFUSAL_BYTES))
         if len(content) > limit:
             raise ObjectFailed(200, f"larger than {limit} bytes")
         return content
 
     async def aclose(self) -> None:
-        await self._calls.aclose()
-        await self._reports.aclose()
-        await self._objects.aclose()
+        await self._socket.aclose()
 
-    async def _object(self, method: str, signed: Signed, content: bytes | None) -> bytes:
-        request = httpx.Request(
-            method,
-            object_url(signed.url),
-            headers=signed.headers,
+    async def _object(
+        self, method: str, signed: Signed, content: bytes | None, limit: int
+    ) -> bytes:
+        request = Outgoing(
+            method=method,
+            path=object_target(signed.url),
+            headers=dict(signed.headers),
             content=content,
-            extensions={"timeout": httpx.Timeout(OBJECT_SECONDS).as_dict()},
+            idempotent=True,
         )
         try:
             async with asyncio.timeout(OBJECT_SECONDS):
-                response = await self._objects.send(request)
-        except (TimeoutError, httpx.HTTPError) as error:
+                answer = await self._socket.exchange(request, limit=limit)
+        except (TimeoutError, Unreachable) as error:
             raise ObjectFailed(0, repr(error)) from error
-        if not response.is_success:
-            raise ObjectFailed(response.status_code, response.text[:300])
-        return response.content
+        except Unreadable as error:
+            raise ObjectFailed(200, str(error)) from error
+        if not answer.good:
+            raise ObjectFailed(answer.status, answer.content.decode(errors="replace")[:300])
+        return answer.content
 
 
-def object_url(url: str) -> httpx.URL:
+def object_target(url: str) -> str:
     """The signed path and query byte for byte: another spelling breaks the signature."""
     parts = urlsplit(url)
-    target = f"/objects{parts.path}" + (f"?{parts.query}" if parts.query else "")
-    return httpx.URL("http://relay").copy_with(raw_path=target.encode("ascii"))
+    return f"/objects{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
 
 def is_refusal(failure: CallFailed) -> bool:

@@ -8,7 +8,6 @@ import asyncio
 from typing import assert_never
 from uuid import UUID
 
-from chassis.errors import Stale
 from contracts.commands import (
     AnyCommand,
     CancelRun,
@@ -18,8 +17,8 @@ from contracts.commands import (
     ReplyToAsk,
     StartRun,
     StopWorker,
+    SyncWorker,
 )
-from contracts.errors import Code
 from contracts.executors import Deliver, Delivered, ExecutorPhase
 from executor.services.runs.endings import Ending
 from executor.services.runs.runs import Runs
@@ -28,6 +27,12 @@ from executor.services.worker import Worker
 
 READY_SECONDS = 3.0
 """Less than the deadline of a delivery."""
+
+ENDINGS: dict[type[CancelRun | ParkRun | InterruptRun], Ending] = {
+    CancelRun: Ending.CANCELED,
+    ParkRun: Ending.PARKED,
+    InterruptRun: Ending.DRAINED,
+}
 
 
 class Commands:
@@ -40,9 +45,6 @@ class Commands:
         self._ready = ready
 
     async def deliver(self, body: Deliver) -> Delivered:
-        """Raises `Stale` for another epoch."""
-        if body.epoch != self._worker.settings.epoch:
-            raise Stale(Code.STALE_EPOCH, f"this worker's epoch is {self._worker.settings.epoch}")
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._ready.wait()
@@ -56,7 +58,7 @@ class Commands:
         if self._worker.status.phase is ExecutorPhase.STOPPED:
             # nothing is sent to a released worker: it was not released after all
             self._stopping.reopen()
-        elif self._worker.status.ended:
+        elif self._worker.status.ended or not self._runs.can_start:
             return False
         # what a command does is repeatable: taken twice after a crash in between, it does no harm
         self._do(command)
@@ -70,16 +72,14 @@ class Commands:
         match command:
             case StartRun():
                 self._runs.start(command.run)
-            case CancelRun():
-                self._runs.end(command.run_id, command.attempt, Ending.CANCELED)
+            case CancelRun() | ParkRun() | InterruptRun():
+                self._runs.end(command.run_id, command.attempt, ENDINGS[type(command)])
             case ReplyToAsk():
                 self._runs.answered(command.run_id, command.ask_id, command.request_id)
-            case ParkRun():
-                self._runs.end(command.run_id, command.attempt, Ending.PARKED)
-            case InterruptRun():
-                self._runs.end(command.run_id, command.attempt, Ending.DRAINED)
             case StopWorker():
                 self._stopping.request()
+            case SyncWorker():
+                self._runs.sync()
             case RemoveWorker():
                 # the manager's own
                 pass

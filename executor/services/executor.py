@@ -14,6 +14,8 @@ from executor.callbacks import Sender, SenderHooks
 from executor.notes import AttemptNote
 from executor.services.activation import Activation, ActivationFailed
 from executor.services.commands import Commands
+from executor.services.files import WorkspaceFiles
+from executor.services.loading import LoadingFailed, load_attempts
 from executor.services.runs.endings import Ending
 from executor.services.runs.runs import Runs
 from executor.services.stopping import Stopping
@@ -30,6 +32,7 @@ _log = get_logger()
 
 class Executor:
     def __init__(self, worker: Worker) -> None:
+        self.files = WorkspaceFiles(worker.tree, worker.status)
         self._worker = worker
         self._ready = asyncio.Event()
         self._superseding = Superseding(worker)
@@ -99,8 +102,18 @@ class Executor:
             self._worker.status.enter(ExecutorPhase.FAILED, "internal")
         else:
             self._worker.missing_paths = restored.missing_paths
-            self._after_ready()
+            await self._load()
         self._ready.set()
+
+    async def _load(self) -> None:
+        """Ready already: the first command waits for this, nothing else does."""
+        try:
+            self._runs.begin_with(await load_attempts())
+        except LoadingFailed:
+            _log.exception("loading_failed")
+            self._worker.status.enter(ExecutorPhase.FAILED, "agents_not_loaded")
+        else:
+            self._after_ready()
 
     def _after_ready(self) -> None:
         if self._worker.notes.stopping:

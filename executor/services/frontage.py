@@ -2,8 +2,10 @@
 
 from chassis.errors import Stale
 from contracts.errors import Code
-from contracts.executors import Deliver, Delivered, ExecutorPhase, ExecutorStatus
+from contracts.executors import Deliver, Delivered, ExecutorPhase, ExecutorStatus, Supersede
+from contracts.wire import Empty
 from executor.services.executor import Executor
+from executor.services.files import OpenedFile
 from executor.settings import Settings
 
 
@@ -17,7 +19,7 @@ class Frontage:
         self._boot_id = boot_id
         self._superseded = False
 
-    def status(self) -> ExecutorStatus:
+    async def status(self, _: Empty) -> ExecutorStatus:
         if self.executor is not None:
             return self.executor.status()
         return ExecutorStatus(
@@ -29,20 +31,33 @@ class Frontage:
         )
 
     async def deliver(self, body: Deliver) -> Delivered:
-        self._check(body.epoch)
+        """Raises `Stale`."""
+        self._check(body)
         if self.executor is None:
             return Delivered(done=[])
         return await self.executor.deliver(body)
 
-    def supersede(self, epoch: int) -> None:
-        self._check(epoch)
+    async def supersede(self, body: Supersede) -> Empty:
+        """Raises `Stale`."""
+        self._check(body)
         if self.executor is not None:
             self.executor.supersede("the manager says so")
         self._superseded = True
+        return Empty()
 
-    def _check(self, epoch: int) -> None:
-        if epoch != self._settings.epoch:
-            raise Stale(Code.STALE_EPOCH, f"this worker's epoch is {self._settings.epoch}")
+    async def read_file(self, path: str) -> OpenedFile:
+        """Raises `BerthError`."""
+        if self.executor is None:
+            raise Stale(Code.CONFLICT, "there is no workspace yet", retry_after=1.0)
+        return await self.executor.files.read(path)
+
+    def _check(self, body: Deliver | Supersede) -> None:
+        settings = self._settings
+        if body.worker_id not in {None, settings.worker_id}:
+            # whoever reached the wrong socket must not be done with its own worker
+            raise Stale(Code.STALE_EPOCH, f"this is the executor of worker {settings.worker_id}")
+        if body.epoch != settings.epoch:
+            raise Stale(Code.STALE_EPOCH, f"this worker's epoch is {settings.epoch}")
 
     def _phase(self) -> ExecutorPhase:
         if self._superseded:

@@ -11,6 +11,7 @@ import control_plane.app
 import control_plane.settings
 import executor.app
 import executor.settings
+from executor.http_routes import Router
 from executor_manager.relay.admin import build_admin
 
 NIL = UUID(int=0)
@@ -32,7 +33,7 @@ def control_plane_app() -> Litestar:
 
 
 @pytest.fixture(scope="session")
-def executor_app(tmp_path_factory: pytest.TempPathFactory) -> Litestar:
+def executor_router(tmp_path_factory: pytest.TempPathFactory) -> Router:
     folder: Path = tmp_path_factory.mktemp("executor")
     settings = executor.settings.Settings(
         worker_id=NIL,
@@ -44,7 +45,7 @@ def executor_app(tmp_path_factory: pytest.TempPathFactory) -> Litestar:
         control_dir=folder,
         home_dir=folder,
     )
-    return executor.app.build_app(settings)
+    return executor.app.App(settings).router
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import msgspec
 from chassis.client import ServiceClient
 from chassis.errors import CallFailed
 from chassis.ids import new_id
+from chassis.listening import bind
 from contracts.commands import (
     AnyCommand,
     CancelRun,
@@ -37,10 +38,10 @@ from contracts.executors import (
 )
 from contracts.spool import Asked, GrantTaken, RunFinishedReported
 from contracts.wire import Empty
-from executor.app import build_app
+from executor.app import App
+from executor.services.loading import load_attempts
 from executor.settings import Settings
 from tests.executor.outside import Outside
-from tests.fixtures.serving import serving
 
 DEADLINE = 20.0
 
@@ -158,9 +159,11 @@ async def running(
     place: Path, outside: Outside, *, ready: bool = True, **changes: Any
 ) -> AsyncGenerator[Running]:
     """In this process."""
+    await load_attempts()  # once in a process, so that no test waits for it
     settings = settings_at(place, **changes)
     known = Running(place, outside, settings.epoch)
-    async with serving(build_app(settings), uds=str(place / "control" / "executor.sock")):
+    listener = bind(uds=str(place / "control" / "executor.sock"))
+    async with App(settings).running(listener, graceful_seconds=2.0):
         try:
             if ready:
                 await known.phase(ExecutorPhase.READY)

@@ -10,8 +10,8 @@ from contracts.reasons import Reason
 from contracts.spool import RunInterrupted
 from executor.notes import AttemptNote
 from executor.relay import pause
-from executor.services.runs.attempt import Attempt
 from executor.services.runs.endings import Ending
+from executor.services.runs.live import Attempts, LiveAttempt
 from executor.services.superseding import Superseding
 from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError
@@ -27,7 +27,8 @@ class Runs:
     def __init__(self, worker: Worker, superseding: Superseding) -> None:
         self._worker = worker
         self._superseding = superseding
-        self._live: dict[AttemptNote, Attempt] = {}
+        self._attempts: Attempts | None = None
+        self._live: dict[AttemptNote, LiveAttempt] = {}
         self._line: asyncio.Task[None] | None = None
         """The last attempt that was taken; it waits for the one before it."""
         self._driving: asyncio.Task[None] | None = None
@@ -41,8 +42,19 @@ class Runs:
     def run_id(self) -> UUID | None:
         return next((note.run_id for note in self._live), None)
 
+    @property
+    def can_start(self) -> bool:
+        return self._attempts is not None
+
+    def begin_with(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+
     def start(self, spec: RunSpec) -> None:
-        """Known attempts are not taken again; a former attempt of the same run is over."""
+        """Only when it `can_start`.
+
+        Known attempts are not taken again; a former attempt of the same run is over.
+        """
+        assert self._attempts is not None  # noqa: S101  # see above
         note = AttemptNote(spec.run_id, spec.attempt)
         if self._worker.notes.knows_attempt(note):
             return
@@ -50,7 +62,7 @@ class Runs:
         for former, attempt in self._live.items():
             if former.run_id == spec.run_id:
                 attempt.request.ask(Ending.DISOWNED)
-        self._live[note] = attempt = Attempt(self._worker, spec)
+        self._live[note] = attempt = self._attempts(self._worker, spec)
         # not in the context of the request that brought the command: a run has its own trace
         context = self._context.copy()
         self._line = asyncio.create_task(self._drive(attempt, after=self._line), context=context)
@@ -77,6 +89,12 @@ class Runs:
         if idle and self._worker.saves.dirty and self._worker.status.ready:
             self._saving = asyncio.create_task(self._save_left(), name="save what is left")
 
+    def sync(self) -> None:
+        """Saves what is in no snapshot yet, without ending anything; repeated, it means nothing."""
+        for attempt in self._live.values():
+            attempt.checkpoint()
+        self.save_left()
+
     async def close_line(self) -> None:
         """No further attempt begins until `open_line`; waits for the live ones to end."""
         self._open.clear()
@@ -95,7 +113,7 @@ class Runs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stop_saving()
 
-    async def _drive(self, attempt: Attempt, *, after: asyncio.Task[None] | None) -> None:
+    async def _drive(self, attempt: LiveAttempt, *, after: asyncio.Task[None] | None) -> None:
         try:
             if after is not None:
                 await asyncio.wait({after})
@@ -110,7 +128,7 @@ class Runs:
             self._worker.status.relieve()
         self.save_left()
 
-    async def _drive_one(self, attempt: Attempt) -> None:
+    async def _drive_one(self, attempt: LiveAttempt) -> None:
         try:
             await attempt.drive()
         except Superseded as error:
@@ -119,7 +137,7 @@ class Runs:
             _log.exception("attempt_failed")
             await self._give_up(attempt)
 
-    async def _give_up(self, attempt: Attempt) -> None:
+    async def _give_up(self, attempt: LiveAttempt) -> None:
         note = attempt.note
         await self._worker.reporter.entry(
             RunInterrupted(

@@ -1,0 +1,29 @@
+"""The agents' half of the executor: loaded when the worker is ready, beside everything else.
+
+The Agent Client Protocol's types take most of a second to load. A worker is ready without them, and
+its first command waits for them; whatever brings them in before that makes every start slow
+(`tests/architecture/test_light_start.py`).
+"""
+
+import asyncio
+
+from executor.services.runs.live import Attempts
+
+
+class LoadingFailed(Exception):
+    """The installation is broken: no run can start here."""
+
+
+async def load_attempts() -> Attempts:
+    """Raises `LoadingFailed`."""
+    try:
+        # not `in_thread`: whoever is cancelled need not wait for an import
+        return await asyncio.to_thread(_attempts)
+    except Exception as error:
+        raise LoadingFailed(repr(error)) from error
+
+
+def _attempts() -> Attempts:
+    from executor.services.runs.attempt import Attempt  # noqa: PLC0415  # see above
+
+    return Attempt
