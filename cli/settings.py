@@ -10,12 +10,14 @@ from cli.exits import CliError, Exit
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`BERTH_URL`, `BERTH_KEY` (or `BERTH_KEY_FILE`), `BERTH_HOME`."""
+    """`BERTH_URL`, `BERTH_KEY` (or `BERTH_KEY_FILE`), `BERTH_HOME`, `BERTH_DATABASE_URL_FILE`."""
 
     url: str | None = None
     key: Secret | None = None
     home: Path | None = None
     """Where `berth up` keeps its state; absent: ~/.berth, as root /var/lib/berth."""
+    database_url_file: Path | None = None
+    """The control plane's own: with it `berth keys create` needs no key. For the first one."""
 
     def home_or_default(self) -> Path:
         return (self.home or default_home()).expanduser().absolute()

@@ -1,5 +1,6 @@
 """`berth keys`: API keys, made, listed, revoked."""
 
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -7,8 +8,10 @@ from cyclopts import App, Parameter
 
 from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
-from cli.exits import Exit
+from cli.exits import CliError, Exit
 from cli.output import Output
+from cli.settings import read_settings
+from cli.stack.first_key import bootstrap
 from contracts.projects import CreateKey, KeyList, NewKey
 from contracts.projects import Key as ListedKey
 
@@ -30,9 +33,15 @@ async def create(
 ) -> Exit:
     """Make a key. It is printed this once and cannot be shown again."""
     output = Output()
-    body = CreateKey(name=name, project_id=project, rate_limit=rate_limit)
-    async with ApiClient(find_place(url, key)) as client:
-        made = await client.post("/api/v1/keys", NewKey, body)
+    if (database := _without_key(url, key)) is None:
+        body = CreateKey(name=name, project_id=project, rate_limit=rate_limit)
+        async with ApiClient(find_place(url, key)) as client:
+            made = await client.post("/api/v1/keys", NewKey, body)
+    elif project is not None or rate_limit is not None:
+        raise CliError("The first key has no --project and no --rate-limit.", Exit.USAGE)
+    else:
+        first = await bootstrap({"BERTH_DATABASE_URL_FILE": str(database)}, name=name)
+        made = NewKey(id=first.key_id, name=name, key=first.key)
     if json:
         output.json(made)
     else:
@@ -79,6 +88,12 @@ async def revoke(
         await client.delete(f"/api/v1/keys/{id_}", type(None))
     Output().line(f"Revoked {id_}.")
     return Exit.OK
+
+
+def _without_key(url: str | None, key: str | None) -> Path | None:
+    """The database, where a first key can be made and nobody gave one to ask the API with."""
+    settings = read_settings()
+    return None if url or key or settings.key else settings.database_url_file
 
 
 async def _all(client: ApiClient) -> list[ListedKey]:

@@ -1,12 +1,14 @@
-"""The default project's first API key: made once, kept in the state directory for the commands."""
+"""The default project's first API key: made where the database is, for there is no key yet to ask
+the API with. A stack of this machine keeps it in its state directory, for the commands.
+"""
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping
-from typing import Any
+from uuid import UUID
 
 import httpx
+import msgspec
 
 from cli.embedded.errors import StartFailed
 from cli.embedded.processes import PLAIN_ENV
@@ -17,14 +19,31 @@ from cli.stack.record import API_KEY
 _WITHIN = 60.0
 
 
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What `control_plane.bootstrap` prints."""
+
+    project_id: UUID
+    user_id: UUID
+    key_id: UUID
+    key: str
+
+
 async def make_first_key(state: StateDirectory, env: Mapping[str, str]) -> None:
     """`env` is the control plane's. The key travels through a pipe and is shown to nobody."""
-    argv = ("-m", "control_plane.bootstrap", "--project", "default", "--user", "admin")
+    made = await bootstrap(env, name="bootstrap")
+    path = state.home / API_KEY
+    path.unlink(missing_ok=True)
+    write_secret(path, made.key)
+
+
+async def bootstrap(env: Mapping[str, str], *, name: str) -> Made:
+    """`env` names the database. Raises StartFailed."""
+    words = ("--project", "default", "--user", "admin", "--key-name", name)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *argv,
+        *("-P", "-m", "control_plane.bootstrap", *words),
         env={**PLAIN_ENV, **env},
-        cwd=state.home,
+        cwd="/",
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -39,9 +58,7 @@ async def make_first_key(state: StateDirectory, env: Mapping[str, str]) -> None:
     if process.returncode != 0:
         told = errors.decode(errors="replace").strip()
         raise StartFailed(f"The first key could not be made:\n{told}")
-    path = state.home / API_KEY
-    path.unlink(missing_ok=True)
-    write_secret(path, _key_of(output))
+    return _made(output)
 
 
 async def key_works(url: str, key: str) -> bool:
@@ -55,9 +72,8 @@ async def key_works(url: str, key: str) -> bool:
     return answer.status_code != 401
 
 
-def _key_of(output: bytes) -> str:
+def _made(output: bytes) -> Made:
     try:
-        found: Any = json.loads(output.splitlines()[-1])
-        return str(found["key"])
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+        return msgspec.json.decode(output.splitlines()[-1], type=Made)
+    except (msgspec.MsgspecError, IndexError) as error:
         raise StartFailed("What makes the first key gave no key: is its version ours?") from error

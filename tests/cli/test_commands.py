@@ -127,6 +127,14 @@ def test_keys__made_used_revoked(up: Up) -> None:
     assert listed[made["id"]]["revoked_at"] is not None
 
 
+def test_keys__the_first_is_made_where_the_database_is(up: Up) -> None:
+    database = str(up.home / "run" / "database-url")
+    made = up.run("keys", "create", "the first", BERTH_DATABASE_URL_FILE=database)
+    assert up.run("ls", BERTH_KEY=made.lines()[0]).code == Exit.OK
+    limited = ("keys", "create", "limited", "--rate-limit", "5")
+    assert up.run(*limited, BERTH_DATABASE_URL_FILE=database).code == Exit.USAGE
+
+
 def test_keys__ls_follows_every_page(up: Up) -> None:
     key = up.run("keys", "create", "the first", "--json").json()[0]["key"]
     headers = {"Authorization": f"Bearer {key}"}
