@@ -8,7 +8,6 @@ A list is written with commas; lists, mappings and structs may be given as JSON.
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
@@ -36,8 +35,7 @@ class SettingsError(Exception):
     """The message names each wrong variable and what would be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(msgspec.Struct, frozen=True):
     name: str
     variable: str
     annotation: Any

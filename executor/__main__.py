@@ -1,58 +1,17 @@
 """`python -m executor`: one session's executor, on `executor.sock` in its control directory."""
 
-import asyncio
-import signal
 import sys
 
-from chassis.failpoints import arm_from
-from chassis.listening import bind
-from chassis.logs import bound, configure_logging, get_logger
-from chassis.settings import SettingsError, load
-from chassis.telemetry import configure_tracing, stop_tracing
-from executor.app import App
-from executor.settings import Settings
+# It speaks on Unix sockets and pipes only. asyncio does without TLS where there is none, as in a
+# Python that was built so; loading it would be a tenth of the start.
+_absent = "ssl" not in sys.modules
+if _absent:
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # how what cannot be imported is marked
 
-_log = get_logger()
+from executor.process import main  # noqa: E402  # see above
 
-
-def main() -> int:
-    try:
-        settings = load(Settings)
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    configure_logging("executor", settings.log_level)
-    _configure_tracing(settings.trace_exporter)
-    arm_from(settings.failpoints)
-    with bound(
-        session=str(settings.session_id), worker=str(settings.worker_id), epoch=settings.epoch
-    ):
-        try:
-            asyncio.run(_run(settings))
-        finally:
-            stop_tracing()
-    return 0
-
-
-async def _run(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    path = str(settings.control_dir / "executor.sock")
-    async with App(settings).running(bind(uds=path)):
-        _log.info("serving", address=path)
-        await stop.wait()
-
-
-def _configure_tracing(exporter: str) -> None:
-    try:
-        configure_tracing("executor", exporter)
-    except ImportError as error:
-        # an image for sessions without a network has no use for it; its executor runs all the same
-        _log.warning("spans_not_exported", exporter=exporter, reason=str(error))
-
+if _absent:
+    del sys.modules["ssl"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,6 @@ once per outage, so that the agent can be ended: nobody can see or stop it any m
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -33,8 +32,7 @@ Batch = list[tuple[int, AnyEntry]]
 _log = get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SenderHooks:
+class SenderHooks(msgspec.Struct, frozen=True, kw_only=True):
     superseded: Callable[[], None]
     refused: Callable[[AnyEntry, str], Awaitable[None]]
     """An entry that the control plane took and did not apply, and its code."""

@@ -9,9 +9,10 @@ alone), which no process of the agent can signal or trace, as it could a helper 
 import ctypes
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
+
+import msgspec
 
 ASK = 0xFFFFFFFF
 """No valid id: `setfsuid` then only tells which one is in force. Neither call has an error."""
@@ -34,8 +35,7 @@ class Spawn(TypedDict, total=False):
     umask: int
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     uid: int
     gid: int
 

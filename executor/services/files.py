@@ -12,9 +12,10 @@ import os
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+import msgspec
 
 from chassis.errors import BerthError, NotFound, Stale
 from contracts.errors import Code
@@ -87,8 +88,7 @@ class Chunks:
         return chunk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedFile:
+class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     mtime: float
     """Seconds since the epoch."""

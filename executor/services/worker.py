@@ -1,6 +1,6 @@
 """What the services of one worker share: wired once, in `app.py`."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from chassis.clock import Clock
 from executor.agents.listener import Loopback
@@ -16,8 +16,7 @@ from executor.threads import AgentThreads
 from executor.workspace.tree import Tree
 
 
-@dataclass(slots=True)
-class Worker:
+class Worker(msgspec.Struct):
     settings: Settings
     boot_id: str
     """Of the host."""
@@ -33,5 +32,5 @@ class Worker:
     tree: Tree
     loopback: Loopback | None = None
     """None: no listener leads to the relay."""
-    missing_paths: list[str] = field(default_factory=list[str])
+    missing_paths: list[str] = msgspec.field(default_factory=list[str])
     """Required paths that the restored workspace lacks: no run can start."""

@@ -10,9 +10,9 @@ import os
 import stat
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import zstandard
 from blake3 import blake3
 
@@ -34,8 +34,7 @@ READINGS = 3
 """How often a file that changes while it is read is read again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """Where a blob is in the pack that is being made."""
 
     hash: bytes
@@ -44,14 +43,12 @@ class Frame:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class FullPack:
+class FullPack(msgspec.Struct, frozen=True):
     content: bytes
     frames: list[Frame]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPack:
+class StoredPack(msgspec.Struct, frozen=True):
     key: str
     length: int
     frames: list[Frame]

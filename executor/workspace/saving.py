@@ -6,8 +6,9 @@ here has changed nothing.
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from chassis.failpoints import failpoint
 from chassis.ids import new_id
@@ -23,22 +24,19 @@ UPLOADS_AHEAD = 2
 """With the one being made and the one waiting: at most four packs in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     max_items: int
     max_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(msgspec.Struct, frozen=True):
     draft: SnapshotDraft
     manifest: Manifest
     stored: bytes
     """The manifest as it was uploaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Uploading:
+class _Uploading(msgspec.Struct, frozen=True):
     pack: FullPack
     task: asyncio.Task[str]
 

@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Generator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from executor.workspace.beneath import DIRECTORY, open_locked
 from executor.workspace.errors import SaveFailed
@@ -37,8 +38,7 @@ open files) is none of the tree's doing: a save without what cannot be read then
 _ENTER = 0o500
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """`parent` is open until the walk goes on."""
 
     path: bytes
@@ -48,8 +48,7 @@ class Found:
     status: os.stat_result
 
 
-@dataclass(slots=True)
-class _Level:
+class _Level(msgspec.Struct):
     path: bytes
     handle: int
     names: list[bytes]
