@@ -7,6 +7,7 @@ its first command waits for them; whatever brings them in before that makes ever
 
 import asyncio
 
+from chassis.failpoints import failpoint_sync
 from executor.services.runs.live import Attempts
 
 
@@ -24,6 +25,7 @@ async def load_attempts() -> Attempts:
 
 
 def _attempts() -> Attempts:
+    failpoint_sync("loading.before_import")
     from executor.services.runs.attempt import Attempt  # noqa: PLC0415  # see above
 
     return Attempt
