@@ -24,7 +24,7 @@ from executor_manager.relay.upstreams import Upstreams
 CONTROL_SOCKET = "relay.sock"
 AGENT_SOCKET = "agent.sock"
 CONTROL_CLOSE_SECONDS = 2.0
-AGENT_CLOSE_SECONDS = 0.1
+AGENT_CLOSE_SECONDS = 0
 """Its answers have no end that is worth waiting for."""
 
 

@@ -19,6 +19,7 @@ from contracts.relay import (
     RELAY_LIST,
     RELAY_PUT,
     RELAY_ROUTES,
+    NamedUpstream,
     RelayPolicy,
     RelayRoutes,
     RelayWorkers,
@@ -29,11 +30,18 @@ TOKEN = "bwt_canary-token-of-one-worker"
 
 
 class Relay:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *prefix: str, **environment: str) -> None:
+        """`prefix` goes before the command; `environment` without BERTH_."""
         self.directory = directory
+        self.python = sys.executable
+        self._prefix = prefix
+        self._environment = {f"BERTH_{name}": value for name, value in environment.items()}
         self.admin_socket = directory / "a" / "admin.sock"
         self.process: asyncio.subprocess.Process | None = None
         self.admin = ServiceClient("http://relay", uds=str(self.admin_socket), target="relay")
+
+    def trust(self, authority: Path) -> None:
+        self._environment["SSL_CERT_FILE"] = str(authority)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -45,23 +53,25 @@ class Relay:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            *self._prefix,
+            self.python,
             "-m",
             "executor_manager.relay",
             env={
                 "BERTH_RELAY_DIR": str(self.directory),
                 "BERTH_RELAY_WAIT_SECONDS": "5",
                 "PYTHONPATH": os.pathsep.join(sys.path),
+                **self._environment,
             },
             stderr=(self.directory.parent / "relay.log").open("ab"),
         )
         await self.listing()
 
-    async def kill(self, number: int = signal.SIGKILL) -> None:
+    async def kill(self, number: int = signal.SIGKILL) -> int:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(number)
-            await self.process.wait()
+        return await self.process.wait()
 
     async def listing(self) -> RelayWorkers:
         async with asyncio.timeout(20):
@@ -75,13 +85,27 @@ class Relay:
         routes = RelayRoutes(control_plane_url=url, object_store_url=url)
         await self.admin.call(RELAY_ROUTES, routes)
 
-    async def bind(self, worker_id: UUID | None = None, token: str = TOKEN) -> "Bound":
+    async def bind(
+        self,
+        worker_id: UUID | None = None,
+        token: str = TOKEN,
+        upstreams: list[NamedUpstream] | None = None,
+    ) -> "Bound":
+        """With upstreams there is an agent's socket as well."""
         worker_id = worker_id or new_id()
-        control = self.directory.parent / str(worker_id)[-6:] / "control"
-        control.mkdir(parents=True, exist_ok=True)
-        policy = RelayPolicy(worker_id=worker_id, epoch=1, control_dir=str(control), token=token)
+        place = self.directory.parent / str(worker_id)[-6:]
+        for name, mode in (("control", 0o700), ("agent", 0o750)):
+            (place / name).mkdir(mode=mode, parents=True, exist_ok=True)
+        policy = RelayPolicy(
+            worker_id=worker_id,
+            epoch=1,
+            control_dir=str(place / "control"),
+            token=token,
+            agent_dir="" if upstreams is None else str(place / "agent"),
+            upstreams=upstreams or [],
+        )
         await self.admin.call(RELAY_PUT, policy, path={"worker_id": str(worker_id)})
-        return Bound(worker_id, control / "relay.sock")
+        return Bound(worker_id, place / "control" / "relay.sock")
 
     @property
     def log(self) -> str:

@@ -1,0 +1,148 @@
+"""What one session may take of the relay at most, and that another does not notice."""
+
+import asyncio
+import contextlib
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.executor_manager.relay.certificates import authority_and_server
+from tests.executor_manager.relay.test_streams import silence
+from tests.executor_manager.relay.witness import SECRET, Session, Witness, bind_agent, post, whole
+from tests.executor_manager.relays import Bound, Relay
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def open_many(socket: Bound, count: int) -> list[Connection]:
+    return [await asyncio.open_unix_connection(str(socket.path)) for _ in range(count)]
+
+
+async def answered(connections: list[Connection], seconds: float) -> list[bytes]:
+    """What those say that say something."""
+    reads = [asyncio.create_task(reader.read(100)) for reader, _ in connections]
+    done, pending = await asyncio.wait(reads, timeout=seconds)
+    for task in pending:
+        task.cancel()
+    return [task.result() for task in done]
+
+
+@pytest.mark.parametrize(("which", "cap"), [("control", 8), ("agent", 16)])
+async def test_connections__have_a_cap_and_the_next_is_told(
+    agents_relay: Relay, witness: Witness, which: str, cap: int
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    socket: Bound = getattr(session, which)
+    kept = await open_many(socket, cap)
+    besides = await open_many(socket, 3)
+    refused = await answered(besides, 0.5)
+    assert [answer[:12] for answer in refused] == [b"HTTP/1.1 429"] * 3
+    for _, writer in kept + besides:
+        writer.transport.abort()
+    answer = b""
+    async with asyncio.timeout(5):
+        while answer[:12] in {b"", b"HTTP/1.1 429"}:
+            with contextlib.suppress(ConnectionError):  # it was told before it wrote
+                answer = await socket.ask("/models/v1/messages", body=b"{}")
+    assert answer[:12] == (b"HTTP/1.1 200" if which == "agent" else b"HTTP/1.1 403")
+
+
+async def test_requests_under_way__have_a_cap(agents_relay: Relay, witness: Witness) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    witness.answer = silence
+    connections = await open_many(session.agent, 4)
+    for _, writer in connections:
+        writer.write(post("/models/v1/messages"))
+    await session.until_open(4)
+    answer = await session.agent.ask("/models/v1/messages", body=b"{}")
+    assert answer.startswith(b"HTTP/1.1 429")
+    assert b"rate_limited" in answer
+    for _, writer in connections:
+        writer.transport.abort()
+    await session.until_open(0)
+    witness.answer = whole
+    assert (await session.agent.ask("/models/v1/messages")).endswith(b"whole")
+
+
+@pytest.mark.parametrize("which", ["control", "agent"])
+async def test_a_head_that_does_not_end__is_not_waited_for(
+    agents_relay: Relay, witness: Witness, which: str
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    socket: Bound = getattr(session, which)
+    reader, writer = await asyncio.open_unix_connection(str(socket.path))
+    clock = asyncio.get_running_loop()
+    begun = clock.time()
+
+    async def drip() -> None:
+        writer.write(b"POST /models/v1/messages HTTP/1.1\r\nX-Slow: ")
+        while True:
+            await asyncio.sleep(0.1)
+            writer.write(b"x")
+
+    dripping = asyncio.create_task(drip())
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    dripping.cancel()
+    writer.close()
+    assert 0.5 < clock.time() - begun < 5  # the head's deadline is 1 s here
+
+
+async def flood(session: Session, stop: asyncio.Event) -> int:
+    """Connections and half requests as fast as they go, on both sockets; returns how many."""
+    count = 0
+    while not stop.is_set():
+        for socket in (session.agent, session.control):
+            reader, writer = await asyncio.open_unix_connection(str(socket.path))
+            writer.write(b"GET /models/v1/messages HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+            count += 1
+            if count % 50 == 0:
+                await asyncio.wait([asyncio.create_task(reader.read(1))], timeout=0.05)
+            writer.transport.abort()
+    return count
+
+
+async def test_a_flood__does_not_starve_another_session(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    bad, good = [await bind_agent(agents_relay, witness.named()) for _ in range(2)]
+    stop = asyncio.Event()
+    flooding = [asyncio.create_task(flood(bad, stop)) for _ in range(4)]
+    clock = asyncio.get_running_loop()
+    took: list[float] = []
+    for _ in range(30):
+        begun = clock.time()
+        answer = await good.agent.ask("/models/v1/messages", body=b"{}")
+        took.append(clock.time() - begun)
+        assert answer.endswith(b"whole"), answer
+    stop.set()
+    flooded = sum(await asyncio.gather(*flooding))
+    assert flooded > 100
+    assert sorted(took)[len(took) // 2] < 1, (took, flooded)
+    assert max(took) < 5, (took, flooded)
+    assert agents_relay.log.count('"relay_denied"') <= 100  # lines of a minute
+
+
+async def test_tls__the_upstreams_certificate_is_verified(
+    agents_relay: Relay, short_dir: Path
+) -> None:
+    authority, server = authority_and_server(short_dir)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(server)
+    async with Witness(tls=tls) as witness:
+        session = await bind_agent(agents_relay, witness.named())
+        answer = await session.agent.ask("/models/v1/messages", body=b"{}")
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"certificate" in answer
+        assert witness.seen == []
+        trusting = Relay(
+            short_dir / "second",
+            RELAY_CREDENTIALS_DIR=str(short_dir / "credentials"),
+        )
+        trusting.trust(authority)
+        async with trusting:
+            session = await bind_agent(trusting, witness.named())
+            answer = await session.agent.ask("/models/v1/messages", body=b"{}")
+        assert answer.endswith(b"whole")
+        assert witness.seen[0].all("authorization") == [f"Bearer {SECRET}"]

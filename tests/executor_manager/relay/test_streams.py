@@ -1,0 +1,230 @@
+"""Answers that did not come whole: who cut them, what the agent sees, what the executor is told."""
+
+import asyncio
+import signal
+import socket
+import struct
+
+import pytest
+
+from contracts.relay import RELAY_DELETE
+from contracts.wire import Empty
+from executor_manager.relay.streams import KEPT, Streams
+from tests.executor_manager.managers import until
+from tests.executor_manager.relay.witness import (
+    CHUNKED,
+    FIRST,
+    LAST,
+    OK,
+    Answer,
+    Request,
+    Witness,
+    bind_agent,
+    post,
+    sha256,
+    whole,
+)
+from tests.executor_manager.relays import Relay
+
+BODY = b'{"messages":[]}'
+
+
+async def end(_request: Request, writer: asyncio.StreamWriter) -> None:
+    writer.write(CHUNKED + FIRST)
+
+
+async def end_in_a_chunk(_request: Request, writer: asyncio.StreamWriter) -> None:
+    writer.write(CHUNKED + FIRST[:-4])
+
+
+async def end_before_the_length(_request: Request, writer: asyncio.StreamWriter) -> None:
+    writer.write(OK[:-1])
+
+
+async def reset(_request: Request, writer: asyncio.StreamWriter) -> None:
+    writer.write(CHUNKED + FIRST)
+    await writer.drain()
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+async def silence(_request: Request, writer: asyncio.StreamWriter) -> None:
+    writer.write(CHUNKED + FIRST)
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("how", [end, end_in_a_chunk, end_before_the_length, reset, silence])
+async def test_cut_by_the_upstream__looks_cut_and_is_told_until_made_good(
+    agents_relay: Relay, witness: Witness, how: Answer
+) -> None:
+    session = await bind_agent(agents_relay, witness.named(), witness.named(name="other"))
+    witness.answer = how
+    answer = await session.agent.ask("/models/v1/messages?a=b", body=BODY)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert not answer.endswith((b"0\r\n\r\n", b"whole"))
+    told = await session.streams()
+    (cut,) = told.cuts
+    assert (told.open, told.last, told.boot) == (0, 1, (await agents_relay.listing()).boot)
+    assert (cut.number, cut.upstream, cut.path) == (1, "models", "/v1/messages")
+    assert (cut.cut_by, cut.body_sha256, cut.answered_since) == ("upstream", sha256(BODY), False)
+    assert (await session.streams(after=1)).cuts == []
+
+    witness.answer = whole
+    await session.agent.ask("/models/v1/messages", body=b"another")
+    await session.agent.ask("/other/v1/messages", body=BODY)
+    assert not (await session.streams()).cuts[0].answered_since
+    await session.agent.ask("/models/v1/messages", body=BODY)
+    assert (await session.streams()).cuts[0].answered_since
+
+
+async def test_an_answer_without_success__makes_nothing_good(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    async def overloaded(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 529 Overloaded\r\nContent-Length: 2\r\n\r\n{}")
+
+    session = await bind_agent(agents_relay, witness.named())
+    for witness.answer in (end, overloaded):
+        await session.agent.ask("/models/v1/messages", body=BODY)
+    told = await session.streams()
+    assert [(cut.number, cut.answered_since) for cut in told.cuts] == [(1, False)]
+
+
+async def test_a_client_that_goes_away__is_no_cut_and_lets_go_of_the_upstream(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    witness.answer = silence
+    reader, writer = await session.connect()
+    writer.write(post("/models/v1/messages", BODY))
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"first ")
+        assert (await session.streams()).open == 1
+        writer.transport.abort()
+        told = await session.until_open(0)
+    assert (told.last, told.cuts) == (0, [])
+
+
+async def test_a_client_that_goes_away_while_waiting__is_forgotten(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    await witness.stop()
+    _, writer = await session.connect()
+    writer.write(post("/models/v1/messages", BODY))
+    async with asyncio.timeout(2):  # less than the relay would wait
+        await session.until_open(1)
+        writer.transport.abort()
+        await session.until_open(0)
+    await witness.start()
+    assert witness.seen == []
+
+
+async def test_a_relay_that_was_killed__has_another_boot_and_waits_for_its_policy(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    former = (await session.streams()).boot
+    witness.answer = silence
+    reader, writer = await session.connect()
+    writer.write(post("/models/v1/messages", BODY))
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"first ")
+        await agents_relay.kill()
+        rest = await reader.read()
+    writer.close()
+    assert b"0\r\n\r\n" not in rest
+
+    await agents_relay.start()
+    with pytest.raises(ConnectionRefusedError):  # whoever pipes to it tries again
+        await session.connect()
+    witness.answer = whole
+    await agents_relay.bind(session.control.worker_id, upstreams=[witness.named()])
+    assert (await session.agent.ask("/models/v1/messages", body=BODY)).endswith(b"whole")
+    told = await session.streams()
+    assert (told.boot != former, told.last) == (True, 0)
+
+
+async def test_terminated__it_cuts_what_is_open_and_ends(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    witness.answer = silence
+    reader, writer = await session.connect()
+    writer.write(post("/models/v1/messages", BODY))
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"first ")
+        await agents_relay.kill(signal.SIGTERM)
+        assert b"0\r\n\r\n" not in await reader.read()
+    writer.close()
+    assert not session.agent.path.exists()
+    assert '"by":"relay"' in agents_relay.log.replace(" ", "")
+
+
+async def test_a_policy_without_an_agents_directory__cuts_by_the_relay(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    witness.answer = silence
+    reader, writer = await session.connect()
+    writer.write(post("/models/v1/messages", BODY))
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"first ")
+        await agents_relay.bind(session.control.worker_id)
+        assert b"0\r\n\r\n" not in await reader.read()
+    writer.close()
+    assert [cut.cut_by for cut in (await session.streams()).cuts] == ["relay"]
+    assert not session.agent.path.exists()
+
+
+async def test_a_deleted_worker__has_neither_socket(agents_relay: Relay, witness: Witness) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    ids = {"worker_id": str(session.control.worker_id)}
+    await agents_relay.admin.call(RELAY_DELETE, Empty(), path=ids)
+    assert not session.agent.path.exists()
+    assert not session.control.path.exists()
+
+
+async def test_a_pushed_policy__counts_at_once_and_keeps_streams_and_sockets(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    gate = asyncio.Event()
+
+    async def gated(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED + FIRST)
+        await gate.wait()
+        writer.write(LAST)
+
+    witness.answer = gated
+    asking = asyncio.create_task(session.agent.ask("/models/v1/messages", body=BODY))
+    await until(lambda: witness.seen, "the request")
+    inode = session.agent.path.stat().st_ino
+    await agents_relay.bind(session.control.worker_id, upstreams=[])
+    assert (await session.agent.ask("/models/v1/messages")).startswith(b"HTTP/1.1 403")
+    gate.set()
+    assert (await asking).endswith(b"0\r\n\r\n")
+    assert session.agent.path.stat().st_ino == inode
+
+
+async def test_streams__are_the_workers_own_and_asked_rightly(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    first = await bind_agent(agents_relay, witness.named())
+    second = await bind_agent(agents_relay, witness.named())
+    witness.answer = end
+    await first.agent.ask("/models/v1/messages", body=BODY)
+    assert ((await first.streams()).last, (await second.streams()).last) == (1, 0)
+    for body in (b'{"after":"x"}', b"[]", b"{"):
+        assert b" 400 " in (await first.control.ask("/relay/streams", body=body))[:20]
+    assert b" 403 " in (await first.control.ask("/relay/streams", method="GET"))[:20]
+
+
+def test_very_many_cuts__only_the_newest_are_kept() -> None:
+    streams = Streams()
+    for number in range(KEPT + 10):
+        streams.cut(upstream="models", path="/" + "x" * 9000, body_sha256=str(number), by="relay")
+    told = streams.told("boot", after=0)
+    assert (told.last, len(told.cuts), told.cuts[0].number) == (KEPT + 10, KEPT, 11)
+    assert max(len(cut.path) for cut in told.cuts) <= 200
