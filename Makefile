@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up images compose-up compose-down check test openapi schema env-example lock
+.PHONY: help setup demo up images compose-up compose-down check test e2e openapi schema env-example lock
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9%-]*:.*## ' $(MAKEFILE_LIST) \
@@ -75,6 +75,10 @@ check: $(VENV)/.ready ## format, lint, imports, types, architecture
 
 test: $(VENV)/.ready ## every test, on real Postgres, object store and processes
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+e2e: $(VENV)/.ready ## the product from outside, on a stack of its own; or BERTH_URL=... BERTH_KEY=...
+	@$(if $(BERTH_URL),,$(BIN)/python -m deploy.images store)
+	@$(BIN)/python -m tests.e2e
 
 bench-%: $(VENV)/.ready ## run the benchmark bench/<name>.py; JSON on its last line
 	$(BIN)/python -m bench.$*

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# engine.sh install|start|stop: a Docker engine on a bare Debian, without systemd.
+# engine.sh install|start|stop|running: a Docker engine on a bare Debian, without systemd.
 #
 # As root. `install` gets docker.io from Debian, with what it needs and what deploy/standins needs.
 # `start` does nothing where an engine answers; else it starts one in a session of its own, whose
-# containers survive its restart. `stop` ends only one that was started here. What is set, and where
-# data lies, can be chosen:
+# containers survive its restart. `stop` ends only one that was started here. `running` prints yes or
+# no. Where it keeps what can be chosen:
 #   ENGINE_DIR     its configuration, log and pid file      /var/lib/berth-engine
 #   ENGINE_DATA    images, containers, volumes              /var/lib/docker
 #   ENGINE_RUN     what lives as long as it does            /var/run/docker
@@ -100,5 +100,6 @@ case ${1:-} in
   install) install_engine ;;
   start) start ;;
   stop) stop ;;
-  *) fail "one of install, start, stop" ;;
+  running) if answers; then echo yes; else echo no; fi ;;
+  *) fail "one of install, start, stop, running" ;;
 esac
