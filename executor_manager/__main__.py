@@ -26,7 +26,7 @@ def main() -> None:
     try:
         with locked(settings.state_dir, shared=settings.executor_uid is not None):
             _serve(settings)
-    except (StateInUse, PortTaken, BackendError) as error:
+    except (StateInUse, PortTaken, BackendError, SettingsError) as error:
         sys.exit(f"executor-manager: {error}")
     except OSError as error:
         sys.exit(f"executor-manager: {settings.state_dir}: {error.strerror}")

@@ -83,7 +83,7 @@ class Manager:
         try:
             await self.host.relay.ask()
         except CallFailed as error:
-            raise DependencyUnavailable("relay", "it is being started: see relay.log") from error
+            raise DependencyUnavailable("relay", self.host.relay.how_to_have_it) from error
 
     async def check_backend(self) -> None:
         try:

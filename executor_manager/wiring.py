@@ -13,12 +13,13 @@ from executor_manager.containers.places import Owner
 from executor_manager.containers.process import ProcessBackend, Program
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services.activation import Activation, Patience
+from executor_manager.services.agent_upstreams import load_upstreams
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.delivery import Delivery
 from executor_manager.services.duties import Duties
 from executor_manager.services.executors import Executors
 from executor_manager.services.relay import Relay
-from executor_manager.services.relay_process import RelayProcess
+from executor_manager.services.relay_process import ADMIN_SOCKET, RelayProcess
 from executor_manager.services.retirement import Retirement
 from executor_manager.services.startup import Startup
 from executor_manager.services.workers import Workers
@@ -134,13 +135,22 @@ def build_delivery(host: Host, retirement: Retirement) -> Delivery:
 
 
 def _relay(settings: Settings, workers: Workers, backend: ContainerBackend) -> Relay:
-    process = RelayProcess(
-        settings.state_dir / "relay",
-        wait_seconds=settings.relay_wait_seconds,
-        log_level=settings.log_level,
+    """Raises `SettingsError`. One that is a service of its own has its admin socket in settings."""
+    process = None
+    if settings.relay_admin_socket is None:
+        process = RelayProcess(
+            settings.state_dir / "relay",
+            wait_seconds=settings.relay_wait_seconds,
+            log_level=settings.log_level,
+        )
+    return Relay(
+        process=process,
+        admin_socket=settings.relay_admin_socket or settings.state_dir / "relay" / ADMIN_SOCKET,
+        routes=RelayRoutes(
+            control_plane_url=settings.control_plane_url,
+            object_store_url=settings.object_store_url,
+        ),
+        upstreams=load_upstreams(settings.agent_upstreams_file),
+        workers=workers,
+        backend=backend,
     )
-    routes = RelayRoutes(
-        control_plane_url=settings.control_plane_url,
-        object_store_url=settings.object_store_url,
-    )
-    return Relay(process, routes, workers, backend)

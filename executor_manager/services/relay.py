@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from chassis.client import ServiceClient
 from chassis.errors import CallFailed
@@ -11,6 +13,7 @@ from contracts.relay import (
     RELAY_LIST,
     RELAY_PUT,
     RELAY_ROUTES,
+    NamedUpstream,
     RelayPolicy,
     RelayRoutes,
     RelayWorkers,
@@ -18,30 +21,55 @@ from contracts.relay import (
 from contracts.wire import Empty
 from executor_manager.containers.backend import Container, ContainerBackend
 from executor_manager.containers.errors import BackendError
+from executor_manager.services.agent_upstreams import MODELS
 from executor_manager.services.relay_process import RelayProcess
 from executor_manager.services.workers import HAS_PROCESS, Worker, Workers
 
 HUNG_AFTER = 5
 """Deadlines missed in a row before it is ended by force."""
 
+AGENT_PORT = 8119
+"""Where executors in a network of their own listen for their agents (`executor.settings`)."""
+
 _log = get_logger()
 
 
 class Relay:
+    """Without a process of ours it is a service of its own: told and asked, never started."""
+
     def __init__(
         self,
-        process: RelayProcess,
+        *,
+        process: RelayProcess | None,
+        admin_socket: Path,
         routes: RelayRoutes,
+        upstreams: Sequence[NamedUpstream],
         workers: Workers,
         backend: ContainerBackend,
     ) -> None:
         self._process = process
+        self._admin_socket = admin_socket
         self._routes = routes
+        self._upstreams = list(upstreams)
         self._workers = workers
         self._backend = backend
         self._admin = self._connect()
         self._boot = ""
         self._missed = 0
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """For executors. On the host's own loopback nobody listens for agents."""
+        names = {upstream.name for upstream in self._upstreams}
+        if MODELS not in names or not self._backend.capabilities.own_network:
+            return {}
+        return {"BERTH_MODEL_BASE_URL": f"http://127.0.0.1:{AGENT_PORT}/{MODELS}"}
+
+    @property
+    def how_to_have_it(self) -> str:
+        if self._process is not None:
+            return "it is being started: see relay.log"
+        return f"see that the relay's service runs and that {self._admin_socket} is its socket"
 
     async def close(self) -> None:
         await self._admin.aclose()
@@ -55,6 +83,8 @@ class Relay:
             epoch=worker.epoch,
             control_dir=str(container.directories.control),
             token=worker.token,
+            agent_dir=str(container.directories.agent),
+            upstreams=self._upstreams,
         )
         await self._admin.call(RELAY_PUT, policy, path={"worker_id": str(worker.id)})
 
@@ -70,7 +100,7 @@ class Relay:
         return await self._admin.call(RELAY_LIST, Empty())
 
     async def supervise(self) -> None:
-        """Starts it if there is none; after its restart everything is pushed again."""
+        """Starts it if there is none and it is ours; after its restart all is pushed again."""
         try:
             found = await self.ask()
         except CallFailed as failure:
@@ -86,7 +116,8 @@ class Relay:
         self._boot = found.boot
 
     async def stop(self) -> None:
-        await asyncio.to_thread(self._process.end)
+        if self._process is not None:
+            await asyncio.to_thread(self._process.end)
 
     async def _push_known(self, worker: Worker) -> None:
         try:
@@ -100,16 +131,23 @@ class Relay:
         self._missed += 1
         if failure.kind == "timeout" and self._missed < HUNG_AFTER:
             return
-        if failure.kind == "timeout":
-            _log.error("relay_hangs", missed=self._missed)
-            await asyncio.to_thread(self._process.end, signal.SIGKILL)
-        await asyncio.to_thread(self._process.start)
+        if self._process is None:
+            if self._missed % HUNG_AFTER == 1:
+                _log.warning("relay_away", missed=self._missed, error=str(failure))
+        else:
+            await self._start(self._process, hangs=failure.kind == "timeout")
         if failure.attempts == 0:
             # asked every second: its breaker would only delay the first answer. Not closed, for
             # another call may be using it
             self._admin = self._connect()
 
+    async def _start(self, process: RelayProcess, *, hangs: bool) -> None:
+        if hangs:
+            _log.error("relay_hangs", missed=self._missed)
+            await asyncio.to_thread(process.end, signal.SIGKILL)
+        await asyncio.to_thread(process.start)
+
     def _connect(self) -> ServiceClient:
         return ServiceClient(
-            "http://relay", uds=str(self._process.admin_socket), target="relay", attempts=1
+            "http://relay", uds=str(self._admin_socket), target="relay", attempts=1
         )

@@ -15,6 +15,8 @@ from executor_manager.containers.procfs import Process, look, send
 
 ADMIN_SOCKET = "a/admin.sock"
 PID_FILE = "relay.pid"
+CREDENTIALS = "credentials"
+"""Put there by the operator; a relay that is a service of its own has its own place for them."""
 LOG = "relay.log"
 LOG_BYTES = 8 * 1024 * 1024
 ENDS_WITHIN = 5.0
@@ -26,12 +28,12 @@ class RelayProcess:
     """All of it blocks: for threads."""
 
     def __init__(self, directory: Path, *, wait_seconds: float, log_level: str) -> None:
-        self.admin_socket = directory / ADMIN_SOCKET
         self._directory = directory
         self._environment = {
             "PATH": os.defpath,
             "PYTHONPATH": os.pathsep.join(sys.path),
             "BERTH_RELAY_DIR": str(directory),
+            "BERTH_RELAY_CREDENTIALS_DIR": str(directory / CREDENTIALS),
             "BERTH_RELAY_WAIT_SECONDS": str(wait_seconds),
             "BERTH_LOG_LEVEL": log_level,
         }

@@ -52,7 +52,10 @@ class Startup:
 
     async def create(self, worker: Worker) -> Container:
         """Raises `StartupFailed`. Its directories are there and its way out is open."""
-        environment = {"BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace)}
+        environment = {
+            "BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace),
+            **self.relay.environment,
+        }
         spec = ContainerSpec(identity=worker.identity, environment=environment)
         async with self._step("create", self.deadline):
             container = await self.backend.adopt_or_create(spec)

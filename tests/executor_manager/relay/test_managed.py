@@ -1,0 +1,173 @@
+"""The manager and a relay that is a service of its own; the file of named upstreams."""
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis.ids import new_id
+from chassis.settings import SettingsError
+from contracts.relay import Credential, NamedUpstream, RelayRoutes
+from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_configuration import DockerOptions
+from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.services.agent_upstreams import load_upstreams
+from executor_manager.services.relay import Relay as RelayOfManager
+from executor_manager.services.workers import Workers
+from tests.executor_manager.managers import Desk, Start, container_of, until
+from tests.executor_manager.relay.witness import SECRET, Witness
+from tests.executor_manager.relays import Bound, Relay
+
+MODELS: dict[str, Any] = {
+    "name": "models",
+    "url": "https://api.models.test/base",
+    "methods": ["POST"],
+    "paths": ["/v1/messages", "/v1/files/"],
+    "credential": {"name": "key", "header": "x-api-key", "prefix": ""},
+}
+
+
+def written(folder: Path, *entries: object) -> Path:
+    path = folder / "upstreams.json"
+    path.write_text(json.dumps(entries))
+    return path
+
+
+async def test_relay_as_a_service__is_never_started_and_told_everything_again(
+    *,
+    start: Start,
+    desk: Desk,
+    backend: ProcessBackend,
+    short_dir: Path,
+    agents_relay: Relay,
+    witness: Witness,
+) -> None:
+    upstream = {**MODELS, "url": f"http://localhost:{witness.port}", "credential": {"name": "key"}}
+    manager = await start(
+        relay_admin_socket=agents_relay.admin_socket,
+        agent_upstreams_file=written(short_dir, upstream),
+        drain_on_stop="true",
+    )
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    agent = Bound(worker.worker_id, container.directories.agent / "agent.sock")
+    assert (await agent.ask("/models/v1/messages", body=b"{}")).endswith(b"whole")
+
+    await agents_relay.kill()
+    await until(lambda: "relay_away" in manager.log, "noticed")
+    clock = asyncio.get_running_loop()
+    await agents_relay.start()
+    begun = clock.time()
+    while (await agents_relay.listing()).workers != [worker.worker_id]:
+        assert clock.time() - begun < 5
+        await asyncio.sleep(0.01)
+    assert (await agent.ask("/models/v1/messages", body=b"{}")).endswith(b"whole")
+    assert [seen.all("authorization") for seen in witness.seen] == [[f"Bearer {SECRET}"]] * 2
+
+    assert await manager.kill(signal.SIGTERM, deadline=60) == 0
+    await agents_relay.listing()  # a drain leaves it alone
+    assert not (short_dir / "s" / "relay").exists()
+
+
+async def test_a_file_of_upstreams_that_is_wrong__ends_the_manager_with_its_field(
+    start: Start, short_dir: Path
+) -> None:
+    path = written(short_dir, MODELS, {**MODELS, "name": "other", "methods": ["CONNECT"]})
+    manager = await start(agent_upstreams_file=path)
+    assert manager.process is not None
+    async with asyncio.timeout(20):
+        assert await manager.process.wait() == 1
+    assert f"executor-manager: {path}: upstream 1: methods: should be" in manager.log
+
+
+def test_a_file_of_upstreams__is_read(tmp_path: Path) -> None:
+    plain = {"name": "pypi", "url": "http://mirror:8080", "methods": ["GET"], "paths": ["/simple/"]}
+    models, pypi = load_upstreams(written(tmp_path, MODELS, plain))
+    assert models.credential == Credential(name="key", header="x-api-key", prefix="")
+    assert (pypi.url, pypi.credential) == ("http://mirror:8080", None)
+    assert load_upstreams(None) == []
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"name": "Models"}, "name"),
+    ({"name": "../key"}, "name"),
+    ({"url": "ftp://a"}, "url"),
+    ({"url": "https://"}, "url"),
+    ({"url": "https://user:secret@a"}, "url"),
+    ({"url": "https://a/?x"}, "url"),
+    ({"url": "https://a/#x"}, "url"),
+    ({"url": "https://a/b/../c"}, "url"),
+    ({"url": "https://a:port"}, "url"),
+    ({"url": 1}, "url"),
+    ({"methods": []}, "methods"),
+    ({"methods": ["post"]}, "methods"),
+    ({"methods": ["CONNECT"]}, "methods"),
+    ({"methods": "POST"}, "methods"),
+    ({"paths": []}, "paths"),
+    ({"paths": ["v1"]}, "paths"),
+    ({"paths": ["/v1?x"]}, "paths"),
+    ({"paths": ["/v1/../x"]}, "paths"),
+    ({"paths": ["//v1"]}, "paths"),
+    ({"paths": ["/v1/%2e"]}, "paths"),
+    ({"credential": {"name": "a/b"}}, "credential.name"),
+    ({"credential": {"name": "key", "header": "host"}}, "credential.header"),
+    ({"credential": {"name": "key", "header": "a b"}}, "credential.header"),
+    ({"credential": {"name": "key", "prefix": "a\r\nb"}}, "credential.prefix"),
+    ({"credential": {"name": "key", "value": "sk"}}, "credential.value"),
+    ({"credentials": {"name": "key"}}, "credentials"),
+]
+
+
+@pytest.mark.parametrize(("change", "field"), WRONG)
+def test_an_upstream_that_is_wrong__is_named_with_file_place_and_field(
+    tmp_path: Path, change: dict[str, Any], field: str
+) -> None:
+    path = written(tmp_path, {**MODELS, "name": "first"}, {**MODELS, **change})
+    with pytest.raises(SettingsError) as caught:
+        load_upstreams(path)
+    assert str(caught.value).startswith(f"{path}: upstream 1: ")
+    assert field in str(caught.value)
+
+
+def test_a_file_of_upstreams__that_is_none_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, MODELS, MODELS)
+    with pytest.raises(SettingsError, match="upstream 1: name: models is there twice"):
+        load_upstreams(path)
+    path.write_text('{"name": "models"}')
+    with pytest.raises(SettingsError, match="should be a JSON list"):
+        load_upstreams(path)
+    with pytest.raises(SettingsError, match="BERTH_AGENT_UPSTREAMS_FILE: No such file"):
+        load_upstreams(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(("name", "told"), [("models", True), ("pypi", False)])
+async def test_executors__are_told_of_models_where_they_have_a_loopback_of_their_own(
+    tmp_path: Path, name: str, *, told: bool
+) -> None:
+    site = DockerSite(
+        host="unix:///nowhere", call_seconds=1, volumes=Volumes(tmp_path, tmp_path / "k")
+    )
+    alone = DockerBackend(site, DockerOptions(manager_id=new_id(), image="none"))
+    shared = ProcessBackend(tmp_path, Program(argv=(sys.executable,)))
+    upstream = NamedUpstream(name=name, url="http://a", methods=["GET"], paths=["/"])
+    seen = [
+        RelayOfManager(
+            process=None,
+            admin_socket=tmp_path / "admin.sock",
+            routes=RelayRoutes(control_plane_url="", object_store_url=""),
+            upstreams=[upstream],
+            workers=Workers(1),
+            backend=backend,
+        ).environment
+        for backend in (alone, shared)
+    ]
+    assert seen[0] == ({"BERTH_MODEL_BASE_URL": "http://127.0.0.1:8119/models"} if told else {})
+    assert seen[1] == {}
+    await alone.close()
+    await shared.close()
