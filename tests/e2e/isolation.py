@@ -1,0 +1,119 @@
+"""Done-when 2: no key and no token inside, no address but loopback, no way to the executor.
+
+Asked in a running session, as the agent by its own tool and as the container's root by the engine;
+then every check is shown red in a container that has just that weakness.
+"""
+
+import asyncio
+import copy
+from uuid import UUID
+
+from contracts.runs import Run
+from tests.e2e import inside
+from tests.e2e.canaries import held_by, secrets_of
+from tests.e2e.cases import Case, Scene
+from tests.e2e.engine import AGENT_UID
+from tests.e2e.inside import (
+    Found,
+    Question,
+    addresses_of,
+    asked_by_agent,
+    asked_outside,
+    configuration,
+    seen_outside,
+)
+from tests.e2e.stack import PROJECT_LABEL, Stack
+from tests.e2e.weakened import WEAKNESSES, Config, Weakness, like
+from tests.system.visitor import script
+
+AS_AGENT = (*inside.SECRETS, *inside.NETWORK, *inside.POWERS, *inside.AGENTS)
+AS_ROOT = (*inside.SECRETS, *inside.NETWORK, *inside.POWERS)
+OUTSIDE = ("inspect", "logs")
+WEAKENED_AT_ONCE = 3
+
+
+def isolation_cases(stack: Stack) -> list[Case]:
+    prison = Isolation(stack)
+    return [
+        Case(name="isolation: a running session, as agent and as root", play=prison.sealed),
+        Case(name="isolation: each check is red where it is weakened", play=prison.red),
+    ]
+
+
+class Isolation:
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    async def sealed(self, scene: Scene) -> None:
+        """At rest by the agent's tool; from outside while an agent runs, to be looked at too."""
+        engine = self.stack.engine
+        shadow = await scene.visitor.send(script({"text": "here\n"}))
+        session = (await scene.visitor.succeeded(shadow)).session_id
+        question = await self._question(session)
+        by_agent = await asked_by_agent(scene, self.stack, session, question, AS_AGENT)
+        running = await scene.visitor.send(script({"sleep": 120}), session=session)
+        await running.kind("run.started")
+        container = await engine.session(session)
+        as_agent, as_root = await asyncio.gather(
+            asked_outside(engine, container, question, AS_AGENT, uid=AGENT_UID),
+            asked_outside(engine, container, question, AS_ROOT, uid=0),
+        )
+        found = {
+            "tool": by_agent,
+            "agent": as_agent,
+            "root": as_root,
+            "engine": await seen_outside(engine, container, question),
+        }
+        await scene.api.post(f"/api/v1/runs/{running.run_id}/cancel", Run)
+        await running.closed()
+        wrong = {who: _wrong(answers) for who, answers in found.items() if _wrong(answers)}
+        assert not wrong, wrong
+        told = "".join(one.line for one in shadow.seen).encode()
+        assert not held_by(question.secrets, told), "a secret is in the log of events"
+
+    async def red(self, scene: Scene) -> None:
+        """Unweakened it is green; then one weakness at a time, and the check that must find it."""
+        shadow = await scene.visitor.send(script({"text": "a pattern\n"}))
+        session = (await scene.visitor.succeeded(shadow)).session_id
+        question = await self._question(session)
+        container = await self.stack.engine.session(session)
+        pattern = configuration(await self.stack.engine.inspect(container))
+        await self.blind(pattern, question)
+
+    async def blind(self, pattern: Config, question: Question) -> None:
+        """Raises AssertionError, with the weaknesses that no check saw."""
+        room = asyncio.Semaphore(WEAKENED_AT_ONCE)
+
+        async def one(weakness: Weakness) -> str:
+            async with room:
+                found = await self._found(pattern, question, weakness)
+                return "" if found else f"{weakness.name}: {weakness.check} as {weakness.uid}"
+
+        sound = await self._found(pattern, question, Weakness(name="none", check=""))
+        assert not sound, f"without any weakness: {sound}"
+        missed = await asyncio.gather(*(one(weakness) for weakness in WEAKNESSES))
+        assert not any(missed), f"blind: {[one for one in missed if one]}"
+
+    async def _found(self, pattern: Config, question: Question, weakness: Weakness) -> list[str]:
+        engine, project = self.stack.engine, self.stack.project
+        config = copy.deepcopy(pattern)
+        weakness.change(config, question)
+        config["Labels"][PROJECT_LABEL] = project
+        if config["HostConfig"]["NetworkMode"] == "front":
+            config["HostConfig"]["NetworkMode"] = f"{project}_front"
+        async with like(engine, config) as container:
+            if weakness.prepare is not None:
+                await weakness.prepare(engine, container, question)
+            if weakness.check in OUTSIDE:
+                return (await seen_outside(engine, container, question))[weakness.check]
+            checks = [weakness.check] if weakness.check else AS_AGENT
+            answers = await asked_outside(engine, container, question, checks, uid=weakness.uid)
+            return [one for several in answers.values() for one in several]
+
+    async def _question(self, session: UUID) -> Question:
+        secrets = await secrets_of(self.stack, session)
+        return Question(secrets, await addresses_of(self.stack))
+
+
+def _wrong(answers: Found) -> Found:
+    return {check: found for check, found in answers.items() if found}
