@@ -161,6 +161,7 @@ def _hardened(options: DockerOptions, limits: Limits) -> dict[str, Any]:
 
 
 def _bind(source: str, target: str) -> dict[str, Any]:
-    """Of a source that must be there: the engine makes none."""
-    propagation = {"Propagation": "rprivate"}
-    return {"Type": "bind", "Source": source, "Target": target, "BindOptions": propagation}
+    """Of a source that must be there: the engine makes none. How mounts propagate is left to the
+    engine: below its own root, where volumes are, it refuses the private way.
+    """
+    return {"Type": "bind", "Source": source, "Target": target}
