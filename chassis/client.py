@@ -30,7 +30,10 @@ class _Httpx:
         limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEP_IDLE_SECONDS)
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            transport=httpx.AsyncHTTPTransport(uds=uds, limits=limits),
+            # reading the authorities takes longer than a container's start, and plain HTTP has none
+            transport=httpx.AsyncHTTPTransport(
+                uds=uds, limits=limits, verify=base_url.startswith("https:")
+            ),
             trust_env=False,  # a proxy from the environment must never see these calls
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
         )

@@ -12,7 +12,7 @@ from chassis.app import build_litestar
 from chassis.errors import CallFailed, DependencyUnavailable
 from chassis.logs import get_logger
 from chassis.loop import Loop
-from contracts.managers import AgentOffer, Registered
+from contracts.managers import Registered
 from executor_manager import wiring
 from executor_manager.containers.errors import BackendError
 from executor_manager.loops import claim, commands
@@ -42,18 +42,20 @@ class Manager:
     def __init__(self, settings: Settings, manager_id: UUID) -> None:
         self._settings = settings
         self.host = host = wiring.build_host(settings, manager_id)
+        ask = wiring.build_ask(settings, host.backend)
         self._activation = wiring.build_activation(settings, host)
         self._retirement = wiring.build_retirement(settings, host)
         self._delivery = wiring.build_delivery(host, self._retirement)
         self._registration = Registration(
             manager_id=manager_id,
             name=settings.name or host_name(),
+            url=settings.advertise_url or wiring.own_url(settings),
             max_workers=settings.max_workers,
             control_plane=host.control_plane,
             workers=host.workers,
             duties=host.duties,
             activation=self._activation,
-            probe=self._probe(),
+            probe=partial(available_agents, ask),
         )
         self._status = StatusLoop(workers=host.workers, executors=host.executors)
         self._loops: dict[str, Loop] = {}
@@ -184,15 +186,6 @@ class Manager:
         await self.host.relay.close()
         await self.host.client.aclose()
         await self.host.backend.close()
-
-    def _probe(self) -> Callable[[], Awaitable[list[AgentOffer]]]:
-        return partial(
-            available_agents,
-            self.host.program.argv[0],
-            self.host.program.environment,
-            self._settings.executor_uid,
-            self._settings.executor_gid,
-        )
 
 
 def build_app(manager: Manager) -> Litestar:

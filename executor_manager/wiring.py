@@ -4,16 +4,22 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
 from uuid import UUID
 
 from chassis.client import ServiceClient
 from contracts.relay import RelayRoutes
-from executor_manager.containers.backend import ContainerBackend
+from executor_manager.containers.backend import ContainerBackend, Limits
+from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_configuration import DockerOptions
+from executor_manager.containers.docker_places import Volumes
 from executor_manager.containers.places import Owner
 from executor_manager.containers.process import ProcessBackend, Program
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services.activation import Activation, Patience
 from executor_manager.services.agent_upstreams import load_upstreams
+from executor_manager.services.agents import Ask, ask_container, ask_process
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.delivery import Delivery
 from executor_manager.services.duties import Duties
@@ -22,9 +28,12 @@ from executor_manager.services.relay import Relay
 from executor_manager.services.relay_process import ADMIN_SOCKET, RelayProcess
 from executor_manager.services.retirement import Retirement
 from executor_manager.services.startup import Startup
+from executor_manager.services.state_directory import host_name
 from executor_manager.services.workers import Workers
 from executor_manager.settings import Settings
 
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with, never bound
+MIB = 1024 * 1024
 EXECUTOR_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -32,7 +41,6 @@ EXECUTOR_PATH = "/usr/local/bin:/usr/bin:/bin"
 class Host:
     """What the services stand on."""
 
-    program: Program
     metrics: ManagerMetrics
     backend: ContainerBackend
     client: ServiceClient
@@ -45,9 +53,8 @@ class Host:
 
 
 def build_host(settings: Settings, manager_id: UUID) -> Host:
-    program = build_program(settings)
     metrics = ManagerMetrics()
-    backend = ProcessBackend(settings.state_dir, program)
+    backend = build_backend(settings, manager_id)
     client = ServiceClient(
         settings.control_plane_url, key=settings.service_key, target="control_plane"
     )
@@ -55,7 +62,6 @@ def build_host(settings: Settings, manager_id: UUID) -> Host:
     executors = Executors()
     relay = _relay(settings, workers, backend)
     return Host(
-        program=program,
         metrics=metrics,
         backend=backend,
         client=client,
@@ -70,8 +76,32 @@ def build_host(settings: Settings, manager_id: UUID) -> Host:
             executors=executors,
             metrics=metrics,
             deadline=settings.activate_deadline_seconds,
+            default_limits=Limits(
+                cpus=settings.default_cpus,
+                memory_bytes=settings.default_memory_mib * MIB,
+                disk_bytes=settings.default_disk_mib and settings.default_disk_mib * MIB,
+                pids=settings.default_pids,
+            ),
         ),
     )
+
+
+def build_backend(settings: Settings, manager_id: UUID) -> ContainerBackend:
+    match settings.backend:
+        case "process":
+            return ProcessBackend(settings.state_dir, build_program(settings))
+        case "docker":
+            return _docker(settings, manager_id)
+        case _:
+            assert_never(settings.backend)
+
+
+def build_ask(settings: Settings, backend: ContainerBackend) -> Ask:
+    if isinstance(backend, DockerBackend):
+        return partial(ask_container, backend.probe, settings.executor_env_json)
+    program = build_program(settings)
+    user, group = settings.executor_uid, settings.executor_gid
+    return partial(ask_process, program.argv[0], program.environment, user, group)
 
 
 def build_program(settings: Settings) -> Program:
@@ -85,14 +115,49 @@ def build_program(settings: Settings) -> Program:
             "PATH": EXECUTOR_PATH,
             "LANG": "C.UTF-8",
             **own,
-            "BERTH_LOG_LEVEL": settings.log_level,
             "BERTH_TRACE_EXPORTER": settings.trace_exporter,
-            "BERTH_FAILPOINTS": settings.executor_failpoints,
-            **settings.executor_env_json,
+            **_environment(settings),
         },
         owner=Owner(settings.executor_uid, settings.executor_gid),
         log_bytes=settings.executor_log_bytes,
     )
+
+
+def own_url(settings: Settings) -> str:
+    """Where we listen, as others name this host; empty where the port is any that is free."""
+    if settings.port == 0:
+        return ""
+    host = host_name() if settings.host in EVERYWHERE else settings.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Of an executor, wherever it runs."""
+    return {
+        "BERTH_LOG_LEVEL": settings.log_level,
+        "BERTH_FAILPOINTS": settings.executor_failpoints,
+        **settings.executor_env_json,
+    }
+
+
+def _docker(settings: Settings, manager_id: UUID) -> DockerBackend:
+    sockets = settings.sockets_dir or settings.state_dir / "sockets"
+    site = DockerSite(
+        host=settings.docker_host,
+        call_seconds=settings.docker_call_seconds,
+        volumes=Volumes(settings.state_dir.absolute(), sockets.absolute()),
+        state_host_dir=settings.state_host_dir,
+        sockets_host_dir=settings.sockets_host_dir,
+    )
+    options = DockerOptions(
+        manager_id=manager_id,
+        image=settings.executor_image,
+        environment=_environment(settings),
+        tmp_mib=settings.tmp_mib,
+        home_mib=settings.home_mib,
+        log_mib=settings.container_log_mib,
+    )
+    return DockerBackend(site, options)
 
 
 def build_activation(settings: Settings, host: Host) -> Activation:

@@ -8,7 +8,7 @@ concludes from that that a container is gone.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -113,6 +113,11 @@ class Capabilities:
     """The executor runs as another uid than the manager."""
     not_isolated: tuple[str, ...]
     """One sentence for each promise that this backend does not keep."""
+
+    def kept(self) -> dict[str, bool]:
+        """By name, without the sentences."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, bool)}
 
 
 class ContainerBackend(Protocol):

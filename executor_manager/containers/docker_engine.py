@@ -180,10 +180,11 @@ class Engine:
             found = self._client().stats(container, stream=False, one_shot=True)
             return msgspec.convert(found, Measured)
 
-    def logs(self, container: str, size: int) -> bytes:
+    def logs(self, container: str, size: int, *, out: bool = True, errors: bool = True) -> bytes:
         """A line has a byte at least: the last `size` lines hold the last `size` bytes."""
         with told(f"reading the log of {container}"):
-            return self._client().logs(container, tail=size)[-size:]
+            found = self._client().logs(container, stdout=out, stderr=errors, tail=size)
+            return found[-size:]
 
     def wait(self, container: str, seconds: float) -> int:
         """Its exit code. Raises `Timeout`."""

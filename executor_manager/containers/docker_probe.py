@@ -22,6 +22,7 @@ LARGEST = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Printed:
     text: bytes
+    errors: bytes
     exit_code: int
 
 
@@ -62,7 +63,11 @@ class DockerProbe:
         try:
             self.engine.start(container)
             code = self.engine.wait(container, RUN_SECONDS)
-            return Printed(self.engine.logs(container, LARGEST), code)
+            return Printed(
+                text=self.engine.logs(container, LARGEST, errors=False),
+                errors=self.engine.logs(container, LARGEST, out=False),
+                exit_code=code,
+            )
         finally:
             # its own failure must not hide the answer: the next one removes what is left
             with contextlib.suppress(BackendError):

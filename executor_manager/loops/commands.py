@@ -34,7 +34,7 @@ class CommandLoop:
         except asyncio.CancelledError:
             self.delivery.give_back(done)
             raise
-        await self.delivery.accept(told)
+        self.delivery.accept(told)
         if told:
             await self._until_changed()
 

@@ -40,10 +40,9 @@ class Activation:
         """Creates or adopts; `ready` or `failed` is reported."""
         async with self.slots:
             try:
-                await self.startup.create(worker)
-                await self.startup.run(worker)
+                await self.startup.activate(worker)
             except StartupFailed as failure:
-                await self.fail(worker, failure.reason, failure.detail)
+                await self._end(worker, failure)
                 return
         self.workers.stage(worker, Stage.LIVE)
         await failpoint("activation.ready")
@@ -53,7 +52,7 @@ class Activation:
         """After our own restart: what runs is taken over, what died is started again or failed."""
         container = await self.startup.backend.get(worker.name)
         if container is None:
-            await self.fail(worker, "container_missing", "it is not on this host")
+            await self._without_container(worker)
             return
         try:
             await self.startup.connect(worker, container)
@@ -85,10 +84,10 @@ class Activation:
             _log.warning("worker_restarting", times=worker.restarts, pause=pause)
             await asyncio.sleep(pause)
             try:
-                await self.startup.run(worker, until_ready=False)
+                await self.startup.run(worker)
             except StartupFailed as failure:
                 if failure.reason != EXITED:
-                    await self.fail(worker, failure.reason, failure.detail)
+                    await self._end(worker, failure)
                     return
             else:
                 self.workers.stage(worker, Stage.LIVE)
@@ -105,6 +104,19 @@ class Activation:
             _log.warning("stop_failed", reason=error.reason, detail=str(error))
         self.workers.stage(worker, Stage.FAILED)
         await self.control_plane.report(worker, "failed", reason, detail[:1000])
+
+    async def _end(self, worker: Worker, failure: StartupFailed) -> None:
+        """Of a backend that is away nothing is known: the worker's supervision tries again."""
+        if failure.undecided:
+            _log.warning("startup_undecided", reason=failure.reason, detail=failure.detail)
+            return
+        await self.fail(worker, failure.reason, failure.detail)
+
+    async def _without_container(self, worker: Worker) -> None:
+        if worker.stage is Stage.ACTIVATING:  # the backend was away when it was to be made
+            await self.activate(worker)
+        else:
+            await self.fail(worker, "container_missing", "it is not on this host")
 
     async def _obstacle(self, worker: Worker) -> str:
         """Why it cannot be started in the same epoch; empty if it can."""

@@ -1,16 +1,20 @@
-"""Which agents can run here: asked of the executor's own interpreter, with its own environment."""
+"""Which agents can run here: asked of the executor's own package, where it will run."""
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from chassis.errors import DependencyUnavailable
 from chassis.logs import get_logger
 from contracts.managers import AgentOffer
+from executor_manager.containers.docker_probe import DockerProbe
+from executor_manager.containers.errors import BackendError
 
 PROBE_SECONDS = 30.0
+MODULE = "executor.agents"
 AGENT_PATH = "BERTH_AGENT_PATH"
 """The executor's setting: where agents' programs are looked for."""
 
@@ -27,25 +31,54 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     missing: _Missing | None
 
 
-async def available_agents(
-    python: str, environment: Mapping[str, str], user: int | None, group: int | None
-) -> list[AgentOffer]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    text: bytes
+    errors: bytes
+    exit_code: int | None
+
+
+Ask = Callable[[], Awaitable[Answer]]
+"""Raises OSError, `BackendError` when nothing could be run."""
+
+
+async def available_agents(ask: Ask) -> list[AgentOffer]:
     """Raises `DependencyUnavailable` when the executor's package cannot be asked."""
-    path = environment.get(AGENT_PATH) or environment.get("PATH", os.defpath)
-    how = f"see that `{python} -m executor.agents` prints what it offers"
-    command = [python, "-m", "executor.agents", path]
+    how = f"see that `python -m {MODULE}` prints what it offers, where executors run"
     try:
-        text, errors, code = await _run(command, environment, user, group)
-    except OSError as error:
+        answer = await ask()
+    except (OSError, BackendError) as error:
         _log.warning("agents_unknown", error=str(error))
         raise DependencyUnavailable("executor", how) from error
     try:
-        found = msgspec.json.decode(text, type=list[_Found])
+        found = msgspec.json.decode(answer.text, type=list[_Found])
     except msgspec.MsgspecError as error:
-        shown = errors.decode(errors="replace")[-500:]
-        _log.warning("agents_unknown", exit_code=code, stderr=shown)
+        shown = answer.errors.decode(errors="replace")[-500:]
+        _log.warning("agents_unknown", exit_code=answer.exit_code, stderr=shown)
         raise DependencyUnavailable("executor", how) from error
     return [AgentOffer(agent=one.agent, missing=_told(one.missing)) for one in found]
+
+
+async def ask_process(
+    python: str, environment: Mapping[str, str], user: int | None, group: int | None
+) -> Answer:
+    command = [python, "-m", MODULE, _path(environment)]
+    text, errors, code = await _run(command, environment, user, group)
+    return Answer(text=text, errors=errors, exit_code=code)
+
+
+async def ask_container(probe: DockerProbe, environment: Mapping[str, str]) -> Answer:
+    """`environment`: what executors are given besides the image's own."""
+
+    def command(image: dict[str, str]) -> list[str]:
+        return ["python3", "-m", MODULE, _path({**image, **environment})]
+
+    printed = await probe.run(command)
+    return Answer(text=printed.text, errors=printed.errors, exit_code=printed.exit_code)
+
+
+def _path(environment: Mapping[str, str]) -> str:
+    return environment.get(AGENT_PATH) or environment.get("PATH", os.defpath)
 
 
 def _told(missing: _Missing | None) -> str:

@@ -101,6 +101,7 @@ class ControlPlane:
         detail: str = "",
     ) -> None:
         """Until it is heard; what the control plane refuses is dropped: its verdicts decide."""
+        steps = list(worker.steps) if change in {"ready", "failed"} else []
         pause = REPORT_FIRST
         while True:
             try:
@@ -112,6 +113,7 @@ class ControlPlane:
                         change=change,
                         reason=reason,
                         detail=detail,
+                        steps=steps,
                     ),
                     worker_id=str(worker.id),
                 )

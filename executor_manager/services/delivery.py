@@ -46,8 +46,8 @@ class Delivery:
     def give_back(self, done: list[UUID]) -> None:
         self._done = [*done, *self._done]
 
-    async def accept(self, told: list[WorkerCommand]) -> None:
-        """What is told again and already under way changes nothing."""
+    def accept(self, told: list[WorkerCommand]) -> None:
+        """What is told again and already under way changes nothing. Waits for nobody."""
         ids = {one.command.id for one in told}
         self._open &= ids  # what is not told any more died with its epoch
         for one in told:
@@ -55,7 +55,7 @@ class Delivery:
             if command.id in self._open or command.id in self._done:
                 continue
             if isinstance(command, RemoveWorker):
-                await self._remove(one)
+                self._remove(one)
             elif (worker := self.workers.get(one.worker_id)) and worker.epoch == one.epoch:
                 self._open.add(command.id)
                 worker.inbox[command.id] = command
@@ -107,17 +107,17 @@ class Delivery:
                 self._finish(command_id)
         return bool(taken)
 
-    async def _remove(self, told: WorkerCommand) -> None:
+    def _remove(self, told: WorkerCommand) -> None:
         """For ourselves: it is done when the volume is gone."""
-        worker = self.workers.get(told.worker_id) or await self._find(told)
+        worker = self.workers.get(told.worker_id)
         self._open.add(told.command.id)
-        self.duties.start(
-            worker, Gravity.REMOVE, partial(self._remove_now, worker, told.command.id)
-        )
+        work = partial(self._remove_now, told, worker)
+        self.duties.start(worker or _unknown(told), Gravity.REMOVE, work)
 
-    async def _remove_now(self, worker: Worker, command_id: UUID) -> None:
+    async def _remove_now(self, told: WorkerCommand, worker: Worker | None) -> None:
+        command_id = told.command.id
         try:
-            await self.retirement.remove_by_force(worker)
+            await self.retirement.remove_by_force(worker or await self._find(told))
         except BaseException:
             self._open.discard(command_id)  # told again, it is tried again
             raise
@@ -125,13 +125,17 @@ class Delivery:
 
     async def _find(self, told: WorkerCommand) -> Worker:
         """One that we have on disk at most; what is not there at all is removed already."""
-        listing = await self.backend.list()
-        found = [c.identity for c in listing.containers if c.identity.worker_id == told.worker_id]
-        nobody = Identity(
-            worker_id=told.worker_id,
-            session_id=UUID(int=0),
-            project_id=UUID(int=0),
-            epoch=told.epoch,
-        )
-        identity = found[0] if found else nobody
-        return Worker(identity=identity, token="", stage=Stage.STOPPED)
+        for container in (await self.backend.list()).containers:
+            if container.identity.worker_id == told.worker_id:
+                return Worker(identity=container.identity, token="", stage=Stage.STOPPED)
+        return _unknown(told)
+
+
+def _unknown(told: WorkerCommand) -> Worker:
+    identity = Identity(
+        worker_id=told.worker_id,
+        session_id=UUID(int=0),
+        project_id=UUID(int=0),
+        epoch=told.epoch,
+    )
+    return Worker(identity=identity, token="", stage=Stage.STOPPED)

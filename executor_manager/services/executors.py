@@ -38,6 +38,14 @@ class Executors:
     def at(self, worker: Worker, control: Path) -> None:
         self._sockets[worker.id] = control / SOCKET
 
+    def socket(self, worker: Worker) -> Path | None:
+        return self._sockets.get(worker.id)
+
+    def listens(self, worker: Worker) -> bool:
+        """Its socket is there: whether it answers is another question."""
+        path = self.socket(worker)
+        return path is not None and path.exists()
+
     async def status(self, worker: Worker) -> ExecutorStatus:
         """Raises `NotItsExecutor`."""
         found = await self._call(worker, EXECUTOR_STATUS, Empty())
@@ -46,11 +54,12 @@ class Executors:
         return found
 
     async def deliver(self, worker: Worker, commands: list[AnyCommand]) -> list[UUID]:
-        body = Deliver(epoch=worker.epoch, commands=commands)
+        body = Deliver(worker_id=worker.id, epoch=worker.epoch, commands=commands)
         return (await self._call(worker, EXECUTOR_DELIVER, body)).done
 
     async def supersede(self, worker: Worker) -> None:
-        await self._call(worker, EXECUTOR_SUPERSEDE, Supersede(epoch=worker.epoch))
+        body = Supersede(worker_id=worker.id, epoch=worker.epoch)
+        await self._call(worker, EXECUTOR_SUPERSEDE, body)
 
     async def forget(self, worker: Worker) -> None:
         self._sockets.pop(worker.id, None)

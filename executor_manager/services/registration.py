@@ -15,7 +15,7 @@ from executor_manager.containers.errors import BackendError
 from executor_manager.services.activation import Activation
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.duties import Duties, Gravity
-from executor_manager.services.workers import HAS_PROCESS, Stage, Worker, Workers, identity_of
+from executor_manager.services.workers import HAS_PROCESS, Stage, Worker, Workers, worker_of
 
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 10.0
@@ -27,6 +27,8 @@ _log = get_logger()
 class Registration:
     manager_id: UUID
     name: str
+    url: str
+    """Where gateways reach us; empty: nowhere."""
     max_workers: int
     control_plane: ControlPlane
     workers: Workers
@@ -67,9 +69,7 @@ class Registration:
         if worker is not None:
             self._renew(worker, run.worker)
         elif run.fresh_worker:
-            worker = Worker(
-                identity=identity_of(run.worker), token=run.worker.token, stage=Stage.ACTIVATING
-            )
+            worker = worker_of(run.worker, Stage.ACTIVATING)
             self.workers.add(worker)
             work = partial(self.activation.activate, worker)
             self.duties.start(worker, Gravity.START, work)
@@ -78,14 +78,17 @@ class Registration:
 
     async def _register(self) -> Registered:
         offers = await self.probe()
+        backend = self.activation.startup.backend
         self.agents = [offer.agent for offer in offers if not offer.missing]
         answer = await self.control_plane.register(
             Register(
                 manager_id=self.manager_id,
                 name=self.name,
-                backend=self.activation.startup.backend.kind,
+                url=self.url,
+                backend=backend.kind,
                 max_workers=self.max_workers,
                 agents=offers,
+                isolation=backend.capabilities.kept(),
             )
         )
         _log.info(
@@ -103,11 +106,12 @@ class Registration:
         return answer
 
     def _adopt(self, grant: WorkerGrant) -> None:
-        worker = Worker(identity=identity_of(grant), token=grant.token, stage=Stage.RESTARTING)
+        worker = worker_of(grant, Stage.RESTARTING)
         self.workers.add(worker)
         self.duties.start(worker, Gravity.START, partial(self.activation.adopt, worker))
 
     def _renew(self, worker: Worker, grant: WorkerGrant) -> None:
+        worker.limits = grant.limits
         if not grant.token or grant.token == worker.token:
             return
         worker.token = grant.token

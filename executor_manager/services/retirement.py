@@ -146,7 +146,7 @@ class Retirement:
             return False
         try:
             await self.startup.connect(worker, container)
-            await self.startup.run(worker, until_ready=False)
+            await self.startup.run(worker)
         except StartupFailed as failure:
             _log.warning("start_to_save_failed", reason=failure.reason, detail=failure.detail)
             return False

@@ -1,31 +1,44 @@
 """Brings a worker's executor up: directories, way out, process, first answer; each step timed."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args
 
 from chassis.errors import CallFailed
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from chassis.telemetry import span
 from contracts.executors import ExecutorPhase, ExecutorStatus
+from contracts.managers import StartStep
+from contracts.workers import WorkerLimits
 from executor_manager.containers.backend import (
     Container,
     ContainerBackend,
     ContainerSpec,
     ContainerState,
+    Limits,
 )
-from executor_manager.containers.errors import BackendError
+from executor_manager.containers.errors import BackendError, Timeout, Unreachable
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services.executors import Executors, NotItsExecutor
 from executor_manager.services.relay import Relay
 from executor_manager.services.workers import Worker
 
 EXITED = "executor_exited"
-ASK_FIRST = 0.02
+ASK_FIRST = 0.01
 ASK_LONGEST = 0.25
+ASK_SHARE = 0.05
+"""Of the time it has taken so far: what waiting for it may add."""
+LOOK_SECONDS = 0.25
+"""Between looks at the container of one that does not answer."""
+MIB = 1024 * 1024
+
+StepName = Literal["create", "relay", "start", "boot"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
+
+T = TypeVar("T")
 
 _UP = frozenset({ExecutorPhase.READY, ExecutorPhase.BUSY})
 _ENDED = frozenset({ExecutorPhase.FAILED, ExecutorPhase.STOPPED, ExecutorPhase.SUPERSEDED})
@@ -34,10 +47,52 @@ _log = get_logger()
 
 
 class StartupFailed(Exception):
-    def __init__(self, reason: str, detail: str) -> None:
+    """`undecided`: the backend was away all the time, so nothing is known of the worker."""
+
+    def __init__(self, reason: str, detail: str, *, undecided: bool = False) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.undecided = undecided
+
+
+@dataclass(slots=True)
+class _Step:
+    reason: str = ""
+    """Why it failed."""
+    away: BackendError | None = None
+
+    async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Again while the backend is away: what is asked of it may be repeated."""
+        while True:
+            try:
+                return await work()
+            except (Unreachable, Timeout) as error:
+                self.away = error
+                _log.warning("backend_away", reason=error.reason, error=str(error))
+            await asyncio.sleep(ASK_LONGEST)
+
+    @contextmanager
+    def named(self, name: StepName, deadline: float) -> Generator[None]:
+        """Raises `StartupFailed` for what goes wrong inside."""
+        try:
+            yield
+        except TimeoutError as error:
+            if (away := self.away) is not None:
+                raise self._failed(away.reason, str(away), undecided=True) from error
+            detail = f"not done within {deadline:g} s"
+            raise self._failed(f"{name}_timeout", detail) from error
+        except BackendError as error:
+            raise self._failed(error.reason, str(error)) from error
+        except CallFailed as error:
+            raise self._failed(f"{name}_failed", str(error)) from error
+        except StartupFailed as error:
+            self.reason = error.reason
+            raise
+
+    def _failed(self, reason: str, detail: str, *, undecided: bool = False) -> StartupFailed:
+        self.reason = reason
+        return StartupFailed(reason, detail, undecided=undecided)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,37 +102,59 @@ class Startup:
     executors: Executors
     metrics: ManagerMetrics
     deadline: float
+    default_limits: Limits = field(default_factory=Limits)
+    """Of workers whose grant does not say."""
     outage_grace: float = 900.0
     """The control plane's word at the registration."""
 
-    async def create(self, worker: Worker) -> Container:
-        """Raises `StartupFailed`. Its directories are there and its way out is open."""
+    async def activate(self, worker: Worker) -> None:
+        """Raises `StartupFailed`. The whole start of a fresh one, until it is ready.
+
+        Its way out is opened while the container starts: it is needed no earlier.
+        """
+        worker.steps.clear()
+        container = await self._create(worker)
+        worker.started_anew()
+        await _both(self.connect(worker, container), self._start(worker))
+        await self._boot(worker, until_ready=True)
+
+    async def connect(self, worker: Worker, container: Container) -> None:
+        """Raises `StartupFailed`. The relay lets it out."""
+        self.executors.at(worker, container.directories.control)
+        async with self._step(worker, "relay"):
+            await self._push(worker, container)
+
+    async def run(self, worker: Worker) -> None:
+        """Raises `StartupFailed`. Starts it again, and returns at its first answer: it becomes
+        ready only when the control plane has taken what it left.
+        """
+        worker.steps.clear()
+        worker.started_anew()
+        await self._start(worker)
+        await self._boot(worker, until_ready=False)
+
+    async def _create(self, worker: Worker) -> Container:
         environment = {
             "BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace),
             **self.relay.environment,
         }
-        spec = ContainerSpec(identity=worker.identity, environment=environment)
-        async with self._step("create", self.deadline):
-            container = await self.backend.adopt_or_create(spec)
+        spec = ContainerSpec(
+            identity=worker.identity,
+            environment=environment,
+            limits=_limits(worker.limits, self.default_limits),
+        )
+        async with self._step(worker, "create") as step:
+            container = await step.insist(lambda: self.backend.adopt_or_create(spec))
         await failpoint("startup.created")
-        await self.connect(worker, container)
         return container
 
-    async def connect(self, worker: Worker, container: Container) -> None:
-        """Raises `StartupFailed`."""
-        self.executors.at(worker, container.directories.control)
-        async with self._step("relay", self.deadline):
-            await self._push(worker, container)
-
-    async def run(self, worker: Worker, *, until_ready: bool = True) -> None:
-        """Raises `StartupFailed`. Returns when the executor is ready, or at its first answer: one
-        that was restarted becomes ready only when the control plane has taken what it left.
-        """
-        worker.started_anew()
-        async with self._step("start", self.deadline):
-            await self.backend.start(worker.name)
+    async def _start(self, worker: Worker) -> None:
+        async with self._step(worker, "start") as step:
+            await step.insist(lambda: self.backend.start(worker.name))
         await failpoint("startup.started")
-        async with self._step("ready", self.deadline):
+
+    async def _boot(self, worker: Worker, *, until_ready: bool) -> None:
+        async with self._step(worker, "boot"):
             await self._wait_answer(worker, until_ready=until_ready)
 
     async def _push(self, worker: Worker, container: Container) -> None:
@@ -93,17 +170,21 @@ class Startup:
                 return
 
     async def _wait_answer(self, worker: Worker, *, until_ready: bool) -> None:
-        pause = ASK_FIRST
+        loop = asyncio.get_running_loop()
+        begun = looked = loop.time()
         while True:
-            status = await self._ask(worker)
+            status = await self._ask(worker) if self.executors.listens(worker) else None
             if status is None:
-                await self._check_alive(worker)
+                if loop.time() - looked > LOOK_SECONDS:
+                    await self._check_alive(worker)
+                    looked = loop.time()
             elif status.phase in _UP or not until_ready:
                 return
             elif status.phase in _ENDED:
                 raise StartupFailed(f"executor_{status.phase}", status.reason)
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, ASK_LONGEST)
+            # a look at its socket costs nothing, and what it waits for is most often short
+            waited = loop.time() - begun
+            await asyncio.sleep(min(max(ASK_FIRST, waited * ASK_SHARE), ASK_LONGEST))
 
     async def _ask(self, worker: Worker) -> ExecutorStatus | None:
         try:
@@ -117,28 +198,51 @@ class Startup:
         return worker.status
 
     async def _check_alive(self, worker: Worker) -> None:
-        container = await self.backend.get(worker.name)
-        if container is None or container.state is not ContainerState.EXITED:
-            return
+        try:
+            container = await self.backend.get(worker.name)
+            if container is None or container.state is not ContainerState.EXITED:
+                return
+            printed = (await self.backend.logs(worker.name, 1000)).decode(errors="replace")
+        except (Unreachable, Timeout):
+            return  # nothing is known, so nothing is decided
         reason = "out_of_memory" if container.out_of_memory else EXITED
-        printed = (await self.backend.logs(worker.name, 1000)).decode(errors="replace")
         raise StartupFailed(reason, f"exit code {container.exit_code}: {printed[-500:]}")
 
     @asynccontextmanager
-    async def _step(self, step: str, deadline: float) -> AsyncGenerator[Any]:
+    async def _step(self, worker: Worker, name: StepName) -> AsyncGenerator[_Step]:
         loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun, step = loop.time(), _Step()
         try:
-            with span(f"startup {step}"):
-                async with asyncio.timeout(deadline):
-                    yield
-        except TimeoutError as error:
-            raise StartupFailed(f"{step}_timeout", f"not done within {deadline:g} s") from error
-        except BackendError as error:
-            raise StartupFailed(error.reason, str(error)) from error
-        except CallFailed as error:
-            raise StartupFailed(f"{step}_failed", str(error)) from error
+            with span(f"startup {name}"), step.named(name, self.deadline):
+                async with asyncio.timeout(self.deadline):
+                    yield step
         finally:
             took = loop.time() - begun
-            self.metrics.startup_seconds.labels(step).observe(took)
-            _log.info("startup_step", step=step, seconds=round(took, 3))
+            told = StartStep(step=name, duration_ms=round(took * 1000), reason=step.reason)
+            worker.steps.append(told)
+            worker.steps.sort(key=lambda one: STEPS.index(one.step))
+            self.metrics.startup_seconds.labels(name).observe(took)
+            _log.info("startup_step", step=name, seconds=round(took, 3), reason=step.reason)
+
+
+def _limits(given: WorkerLimits, default: Limits) -> Limits:
+    def size(mib: int | None, otherwise: int | None) -> int | None:
+        return otherwise if mib is None else mib * MIB
+
+    return Limits(
+        cpus=default.cpus if given.cpus is None else given.cpus,
+        memory_bytes=size(given.memory_mib, default.memory_bytes),
+        disk_bytes=size(given.disk_mib, default.disk_bytes),
+        pids=default.pids if given.pids is None else given.pids,
+    )
+
+
+async def _both(*works: Coroutine[Any, Any, None]) -> None:
+    """The first failure of either ends both."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

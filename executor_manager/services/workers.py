@@ -15,8 +15,8 @@ from uuid import UUID
 
 from contracts.commands import AnyCommand
 from contracts.executors import ExecutorPhase, ExecutorStatus
-from contracts.managers import WorkerReportedState
-from contracts.workers import WorkerGrant, WorkerState
+from contracts.managers import StartStep, WorkerReportedState
+from contracts.workers import WorkerGrant, WorkerLimits, WorkerState
 from executor_manager.containers.backend import Identity
 
 
@@ -48,6 +48,10 @@ class Worker:
     token: str
     """Empty: it was found on disk, and the relay may still know its token."""
     stage: Stage
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+    """What its container may use, when it is made."""
+    steps: list[StartStep] = field(default_factory=list[StartStep])
+    """Of its latest start, in the order of their names in the contract."""
     status: ExecutorStatus | None = None
     answered_at: float | None = None
     """By the event loop's clock."""
@@ -123,13 +127,14 @@ class Worker:
         return WorkerState.IDLE if idle else WorkerState.READY
 
 
-def identity_of(grant: WorkerGrant) -> Identity:
-    return Identity(
+def worker_of(grant: WorkerGrant, stage: Stage) -> Worker:
+    identity = Identity(
         worker_id=grant.worker_id,
         session_id=grant.session_id,
         project_id=grant.project_id,
         epoch=grant.epoch,
     )
+    return Worker(identity=identity, token=grant.token, stage=stage, limits=grant.limits)
 
 
 class Workers:
