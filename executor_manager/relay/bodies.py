@@ -42,6 +42,9 @@ class Body:
         return self._parts(moved) if self._request.body_exists else None
 
     async def _parts(self, moved: Callable[[], None]) -> AsyncGenerator[bytes]:
+        # begun only when there is a connection to send it on
+        if self._request.headers.get("Expect", "").lower() == "100-continue":
+            self._say_continue()
         while part := await self._next():
             self._size += len(part)
             if self._size > self._limit:
@@ -50,6 +53,10 @@ class Body:
             self._hash.update(part)
             moved()
             yield part
+
+    def _say_continue(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _next(self) -> bytes:
         try:

@@ -110,8 +110,6 @@ class NamedUpstreams:
         headers = to_upstream(request.headers, to.upstream, value)
         if body.length is not None:
             headers.append(("Content-Length", str(body.length)))
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return await self._session.request(
             request.method,
             yarl.URL(to.url, encoded=True),

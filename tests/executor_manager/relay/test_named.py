@@ -318,6 +318,27 @@ async def test_an_upstream_that_is_away__is_waited_for(
     assert [seen.body for seen in witness.seen] == [b"once"]
 
 
+async def test_a_body_that_waits_to_be_asked_for__is_asked_for_once(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+    await witness.stop()
+    reader, writer = await session.connect()
+    head = post("/models/v1/messages", b"body").replace(b"\r\n\r\nbody", b"\r\n")
+    writer.write(head + b"Expect: 100-continue\r\nConnection: close\r\n\r\n")
+    reading = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+    done, _ = await asyncio.wait([reading], timeout=0.5)
+    assert not done
+    await witness.start()
+    async with asyncio.timeout(10):
+        assert (await reading).startswith(b"HTTP/1.1 100 Continue")
+        writer.write(b"body")
+        rest = await reader.read()
+    writer.close()
+    assert rest.startswith(b"HTTP/1.1 200 OK")
+    assert [seen.body for seen in witness.seen] == [b"body"]
+
+
 async def test_an_upstream_that_drops_a_get__is_not_asked_again(
     agents_relay: Relay, witness: Witness
 ) -> None:

@@ -14,6 +14,7 @@ from chassis.errors import CallFailed
 from chassis.ids import new_id
 from contracts.relay import RELAY_DELETE, RELAY_PUT, RelayPolicy
 from contracts.wire import Empty
+from tests.executor_manager.relay.witness import Request, Witness
 from tests.executor_manager.relays import TOKEN, Relay, Upstream
 
 SIGNED = (
@@ -278,3 +279,19 @@ async def test_a_compressed_body__goes_on_as_it_is_and_smuggles_nothing(
     await worker.ask(target, body=b"{}")
     assert [seen.target for seen in upstream.seen] == [target, target]
     assert [seen.size for seen in upstream.seen] == [len(body), 2]
+
+
+async def test_an_upstream_that_speaks_no_http__is_told_without_the_token(
+    relay: Relay, witness: Witness
+) -> None:
+    async def garbage(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 what\r\nthis is: no\x00 HTTP\r\n\r\n")
+
+    witness.answer = garbage
+    await relay.route(f"http://127.0.0.1:{witness.port}")
+    worker = await relay.bind()
+    answer = await worker.ask(f"/internal/v1/workers/{worker.worker_id}/callbacks", body=b"{}")
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert witness.seen[0].all("authorization") == [f"Bearer {TOKEN}"]
+    assert "upstream_failed" in relay.log
+    assert TOKEN not in relay.log
