@@ -18,6 +18,7 @@ class Code(enum.StrEnum):
     BAD_CURSOR = "bad_cursor"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
+    TICKET_INVALID = "ticket_invalid"
     NOT_FOUND = "not_found"
     SESSION_NOT_FOUND = "session_not_found"
     RUN_NOT_FOUND = "run_not_found"
@@ -27,6 +28,7 @@ class Code(enum.StrEnum):
     PROJECT_NOT_FOUND = "project_not_found"
     REQUEST_NOT_FOUND = "request_not_found"
     WORKER_NOT_FOUND = "worker_not_found"
+    JOB_NOT_FOUND = "job_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CONFLICT = "conflict"
     VERSION_CONFLICT = "version_conflict"
@@ -35,6 +37,8 @@ class Code(enum.StrEnum):
     SESSION_BUSY = "session_busy"
     SESSION_ARCHIVED = "session_archived"
     DEPENDENCY_CYCLE = "dependency_cycle"
+    WORKER_NOT_RUNNING = "worker_not_running"
+    WORKER_UNREACHABLE = "worker_unreachable"
     STALE_EPOCH = "stale_epoch"
     STALE_ATTEMPT = "stale_attempt"
     STALE_INCARNATION = "stale_incarnation"
@@ -63,6 +67,7 @@ RENDERINGS: dict[Code, Rendering] = {
     Code.BAD_CURSOR: Rendering(400, "The cursor does not belong here"),
     Code.UNAUTHENTICATED: Rendering(401, "A valid API key is needed"),
     Code.FORBIDDEN: Rendering(403, "Your role does not allow this"),
+    Code.TICKET_INVALID: Rendering(403, "The ticket is used, over, or for somebody else"),
     Code.NOT_FOUND: Rendering(404, "There is nothing here"),
     Code.SESSION_NOT_FOUND: Rendering(404, "No such session"),
     Code.RUN_NOT_FOUND: Rendering(404, "No such run"),
@@ -72,6 +77,7 @@ RENDERINGS: dict[Code, Rendering] = {
     Code.PROJECT_NOT_FOUND: Rendering(404, "No such project"),
     Code.REQUEST_NOT_FOUND: Rendering(404, "No such request"),
     Code.WORKER_NOT_FOUND: Rendering(404, "No such worker"),
+    Code.JOB_NOT_FOUND: Rendering(404, "No such job"),
     Code.METHOD_NOT_ALLOWED: Rendering(405, "This method is not allowed here"),
     Code.CONFLICT: Rendering(409, "The state does not allow this"),
     Code.VERSION_CONFLICT: Rendering(409, "It was changed meanwhile"),
@@ -80,6 +86,8 @@ RENDERINGS: dict[Code, Rendering] = {
     Code.SESSION_BUSY: Rendering(409, "The session has a live run"),
     Code.SESSION_ARCHIVED: Rendering(409, "The session is archived"),
     Code.DEPENDENCY_CYCLE: Rendering(409, "The dependencies would form a cycle"),
+    Code.WORKER_NOT_RUNNING: Rendering(409, "The session has no running worker", retry=True),
+    Code.WORKER_UNREACHABLE: Rendering(409, "The worker's host takes no such calls"),
     Code.STALE_EPOCH: Rendering(409, "The worker was superseded"),
     Code.STALE_ATTEMPT: Rendering(409, "The attempt is over"),
     Code.STALE_INCARNATION: Rendering(409, "The manager was superseded"),

@@ -7,6 +7,7 @@ time. Nothing else lets a gateway reach a worker.
 from typing import Literal
 from uuid import UUID
 
+from contracts.endpoint import Endpoint
 from contracts.wire import Wire
 
 Audience = Literal["workspace.read"]
@@ -41,3 +42,12 @@ class Redeemed(Wire, frozen=True, kw_only=True):
     worker_id: UUID
     epoch: int
     audience: Audience
+
+
+ASK_TICKET = Endpoint("/internal/v1/tickets", AskTicket, Ticket, deadline=5.0)
+
+
+REDEEM_TICKET = Endpoint(
+    "/internal/v1/managers/{manager_id}/tickets/redeem", RedeemTicket, Redeemed, deadline=5.0
+)
+"""Once: a redemption whose answer was lost is not repeated; the gateway asks for another ticket."""

@@ -1,7 +1,8 @@
 """The API's description, OpenAPI 3.1, made from the handlers' own signatures.
 
 msgspec describes every type, so that discriminators and bounds are those that are enforced; what
-Litestar would say of an event stream and of a union is not enough. `/internal` is left out.
+Litestar would say of an event stream and of a union is not enough. `/internal` is left out. What
+the gateway answers by itself is described here by hand: callers know one API.
 """
 
 import inspect
@@ -25,6 +26,10 @@ from control_plane.routes.policies import Policy
 
 REF = "#/components/schemas/{name}"
 JSON, SSE, PROBLEM = "application/json", "text/event-stream", "application/problem+json"
+BYTES = "application/octet-stream"
+
+WORKSPACE_FILE = "/api/v1/session-workers/{session_id}/workspace/file"
+"""The gateway's own."""
 
 _PLACES = {PathParameter: "path", QueryParameter: "query", HeaderParameter: "header"}
 
@@ -47,7 +52,7 @@ class Describer:
 
 def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     describer = Describer()
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, dict[str, Any]] = {WORKSPACE_FILE: {"get": _workspace_file()}}
     for handler in handlers:
         for number, path in enumerate(sorted(handler.paths)):
             if not path.startswith("/internal"):
@@ -71,6 +76,37 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
+        },
+    }
+
+
+def _workspace_file() -> dict[str, Any]:
+    return {
+        "operationId": "download_workspace_file",
+        "tags": ["session-workers"],
+        "description": "One file of the workspace, as it is now: 409 while no worker runs.",
+        "parameters": [
+            {
+                "name": "session_id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "format": "uuid"},
+            },
+            {
+                "name": "path",
+                "in": "query",
+                "required": True,
+                "description": "Of a plain file, relative to the workspace; no link is followed",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 4096},
+                "example": "src/main.py",
+            },
+        ],
+        "responses": {
+            "200": {
+                "description": "The file's bytes, as an attachment",
+                "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+            },
+            "default": _problem(),
         },
     }
 
@@ -161,12 +197,16 @@ def _responses(
     handler: HTTPRouteHandler, hints: dict[str, Any], describer: Describer
 ) -> dict[str, Any]:
     answers = _answers(handler, hints, describer)
+    answers["default"] = _problem()
+    return answers
+
+
+def _problem() -> dict[str, Any]:
     problem = {"schema": {"$ref": REF.format(name="Problem")}}
-    answers["default"] = {
+    return {
         "description": "What went wrong: RFC 9457 problem details with a stable `code`",
         "content": {PROBLEM: {**problem, "example": EXAMPLES["Problem"]}},
     }
-    return answers
 
 
 def _answers(

@@ -15,12 +15,14 @@ from chassis.errors import DependencyUnavailable, NotFound
 from chassis.metrics import Metrics
 from chassis.requests import RequestScope
 from contracts.errors import Code
+from gateway.admission import Admission
 from gateway.auth import Callers
 from gateway.cors import Cors
 from gateway.limits import RateLimiter
 from gateway.paths import is_routed
 from gateway.routes.portal import Portal
 from gateway.routes.proxy import Proxy
+from gateway.routes.workspace import WorkspaceFiles, session_of
 from gateway.settings import Settings
 
 _OWN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/api/v1/healthz"})
@@ -38,6 +40,7 @@ class Gateway:
         self._clock = clock
         self._portal = Portal(settings.portal_dir) if settings.portal_dir else None
         self._proxy: Proxy | None = None
+        self._files: WorkspaceFiles | None = None
         self._upstream: aiohttp.ClientSession | None = None
         self._own = build_litestar(
             service="gateway",
@@ -65,12 +68,20 @@ class Gateway:
     async def _front(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope = cast("HTTPScope", scope)
         if is_routed(scope["raw_path"]):
-            assert self._proxy is not None  # noqa: S101  # requests come after the startup
-            await self._proxy(scope, receive, send)
+            await self._pass(scope, receive, send)
         elif self._portal is not None:
             await self._portal(scope, send)
         else:
             raise NotFound(Code.NOT_FOUND, "there is nothing under this path")
+
+    async def _pass(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        assert self._proxy is not None  # noqa: S101  # requests come after the startup
+        assert self._files is not None  # noqa: S101  # as above
+        session_id = session_of(scope["raw_path"])
+        if session_id is not None:
+            await self._files(session_id, scope, receive, send)
+        else:
+            await self._proxy(scope, receive, send)
 
     @asynccontextmanager
     async def _running(self, _app: Litestar) -> AsyncGenerator[None]:
@@ -83,11 +94,14 @@ class Gateway:
         )
         async with control_plane, _upstream_session(settings) as upstream:
             self._upstream = upstream
-            self._proxy = Proxy(
-                settings,
-                callers=Callers(control_plane, settings.signing_key, self._clock),
-                limiter=RateLimiter(self._clock),
-                upstream=upstream,
+            admission = Admission(
+                Callers(control_plane, settings.signing_key, self._clock),
+                RateLimiter(self._clock),
+                settings.requests_per_minute,
+            )
+            self._proxy = Proxy(settings, admission=admission, upstream=upstream)
+            self._files = WorkspaceFiles(
+                settings, admission=admission, control_plane=control_plane, upstream=upstream
             )
             yield
 

@@ -4,7 +4,7 @@ import aiohttp
 from litestar.types import Send
 
 from gateway.exchange import Patience
-from gateway.headers import to_client
+from gateway.headers import RawHeaders, to_client
 
 BYE = b'event: bye\nretry: 1000\ndata: {"reason":"gateway_stopping"}\n\n'
 
@@ -23,11 +23,15 @@ class Answer:
         self._between_events = False
         """True while an event stream could end here."""
 
-    async def relay(self, response: aiohttp.ClientResponse) -> None:
+    async def relay(
+        self, response: aiohttp.ClientResponse, headers: RawHeaders | None = None
+    ) -> None:
+        """`headers` instead of the upstream's own."""
         is_event_stream = response.content_type == "text/event-stream"
         content = response.content
         self._patience.extend(self._idle_seconds)
-        await self._start(response)
+        own = to_client(response.raw_headers) if headers is None else headers
+        await self._start(response.status, own)
         self._between_events = is_event_stream
         tail = b""
         while not (self._stopping and self._between_events):
@@ -50,12 +54,9 @@ class Answer:
     async def say_bye(self) -> None:
         await self._body(BYE, more=False)
 
-    async def _start(self, response: aiohttp.ClientResponse) -> None:
+    async def _start(self, status: int, headers: RawHeaders) -> None:
         self.started = True
-        headers = to_client(response.raw_headers)
-        await self._send(
-            {"type": "http.response.start", "status": response.status, "headers": headers}
-        )
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _body(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})

@@ -5,18 +5,17 @@ from collections.abc import AsyncGenerator
 
 import aiohttp
 from litestar.datastructures import Headers
-from litestar.types import HTTPScope, Message, Receive, Send
+from litestar.types import HTTPScope, Receive, Send
 from yarl import URL
 
 from chassis.errors import BerthError, DependencyUnavailable, NotFound
 from chassis.logs import get_logger
-from chassis.problems import send_problem
 from chassis.telemetry import traceparent
 from contracts.errors import Code
-from gateway.auth import Caller, Callers
+from gateway.admission import Admission
+from gateway.auth import Caller
 from gateway.exchange import ClientBody, Patience
 from gateway.headers import Hop, to_upstream
-from gateway.limits import RateLimiter
 from gateway.settings import Settings
 from gateway.stream import Answer
 
@@ -30,13 +29,11 @@ class Proxy:
         self,
         settings: Settings,
         *,
-        callers: Callers,
-        limiter: RateLimiter,
+        admission: Admission,
         upstream: aiohttp.ClientSession,
     ) -> None:
         self._settings = settings
-        self._callers = callers
-        self._limiter = limiter
+        self._admission = admission
         self._upstream = upstream
         self._base = settings.control_plane_url.rstrip("/")
         self._answers: set[Answer] = set()
@@ -46,21 +43,14 @@ class Proxy:
         headers = Headers.from_scope(scope)
         if "websocket" in headers.get("upgrade", "").lower():
             raise NotFound(Code.NOT_FOUND, "there is no WebSocket under this path")
-        caller = await self._callers.identify(headers)
-        limit = caller.rate_limit or self._settings.requests_per_minute
-        allowance = self._limiter.take(caller.key_id, limit)
-        send = _with_headers(send, allowance.headers())
-        if allowance.retry_after is not None:
-            detail = f"this key may make {limit} requests a minute"
-            error = BerthError(Code.RATE_LIMITED, detail, retry_after=allowance.retry_after)
-            await send_problem(send, error)
+        admitted = await self._admission.admit(scope, send)
+        if admitted is None:
             return
         most = self._settings.max_body_bytes
         if int(headers.get("content-length", "0")) > most:
             raise BerthError(Code.TOO_LARGE, f"a body holds at most {most} bytes")
-        await self._pass_on(
-            scope, ClientBody(receive, most, self._settings.idle_seconds), send, caller
-        )
+        body = ClientBody(receive, most, self._settings.idle_seconds)
+        await self._pass_on(scope, body, admitted.send, admitted.caller)
 
     def stop(self) -> None:
         """Event streams under way are told to come back elsewhere."""
@@ -146,12 +136,3 @@ def _hop(scope: HTTPScope, caller: Caller) -> Hop:
         request_id=scope["state"]["request_id"],
         traceparent=traceparent(),
     )
-
-
-def _with_headers(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
-    async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *headers]
-        await send(message)
-
-    return wrapped

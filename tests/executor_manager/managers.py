@@ -35,6 +35,7 @@ from contracts.managers import (
     WorkerReportedState,
     WorkerVerdict,
 )
+from contracts.tickets import Redeemed, RedeemTicket
 from contracts.workers import WorkerGrant
 from executor_manager.containers import keeping, places
 from executor_manager.containers.backend import Container, Identity
@@ -81,6 +82,8 @@ class Desk:
     grant_stops: bool = True
     callbacks: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """(Authorization, body), as the relay brought them."""
+    tickets: dict[str, Redeemed] = field(default_factory=dict)
+    """Each is good for one redemption."""
     idle_after: float = 1000.0
     remove_after: float = 1000.0
     port: int = 0
@@ -91,6 +94,7 @@ class Desk:
         app.router.add_post("/internal/v1/managers/register", self._register)
         app.router.add_post(f"{manager}/heartbeat", self._guarded(Heartbeat, self._heartbeat))
         app.router.add_post(f"{manager}/claim", self._guarded(Claim, self._claim))
+        app.router.add_post(f"{manager}/tickets/redeem", self._guarded(RedeemTicket, self._redeem))
         app.router.add_post(f"{manager}/commands", self._guarded(PollCommands, self._poll))
         worker = f"{manager}/workers/{{worker_id}}"
         app.router.add_post(f"{worker}/change", self._guarded(WorkerChange, self._change))
@@ -216,6 +220,12 @@ class Desk:
         if self.grant_stops and not any(c.worker_id == worker_id for c in self.commands):
             self.command(self.live[worker_id], "stop")
         return StopAnswer(granted=self.grant_stops)
+
+    async def _redeem(self, _request: web.Request, body: RedeemTicket) -> Redeemed:
+        if body.ticket not in self.tickets:
+            told = Problem(title="no", status=403, code=Code.TICKET_INVALID)
+            raise web.HTTPForbidden(body=msgspec.json.encode(told))
+        return self.tickets.pop(body.ticket)
 
     async def _callback(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -45,6 +45,9 @@ def take(command: dict[str, object]) -> None:
 
 class Control(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path.startswith("/workspace/file?path="):
+            self.file(self.path.partition("=")[2])
+            return
         phase = (home / "phase").read_text() if (home / "phase").exists() else state["phase"]
         status = {
             "worker_id": env["BERTH_WORKER_ID"],
@@ -70,12 +73,30 @@ class Control(BaseHTTPRequestHandler):
             take(command)
         self.answer({"done": [command["id"] for command in body["commands"]]})
 
-    def answer(self, body: object) -> None:
+    def answer(self, body: object, status: int = 200) -> None:
         content = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def file(self, name: str) -> None:
+        """`endless` and `cut` promise more than they are; any other is looked for."""
+        path = workspace / name
+        if not path.exists() and name not in {"endless", "cut"}:
+            problem = {"title": "no", "status": 404, "code": "not_found", "detail": name}
+            self.answer(problem, 404)
+            return
+        content = path.read_bytes() if path.exists() else b"x" * 65536
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content) if path.exists() else 2**40))
+        self.end_headers()
+        try:
+            self.wfile.write(content)
+            while name == "endless":
+                self.wfile.write(content)
+        except OSError:
+            (workspace / "reader_left").touch()
 
     def address_string(self) -> str:
         return "manager"

@@ -1,0 +1,121 @@
+"""Bytes of a worker's workspace, for whoever brings a ticket: from `executor.sock`, as they come.
+
+Nothing is kept here: what the reader does not take is not read from the executor.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import aiohttp
+from yarl import URL
+
+from chassis.errors import BerthError, CallFailed, DependencyUnavailable, NotFound, Stale
+from chassis.retelling import LONGEST, problem_in, retold
+from chassis.telemetry import traceparent
+from contracts.errors import Code
+from contracts.executors import WORKSPACE_FILE
+from contracts.tickets import Audience
+from executor_manager.services.control_plane import ControlPlane
+from executor_manager.services.executors import Executors
+from executor_manager.services.workers import Stage, Workers
+
+READ: Audience = "workspace.read"
+
+MOST_AT_ONCE = 32
+CONNECT_SECONDS = 3.0
+SILENCE_SECONDS = 60.0
+"""Of an executor in the middle of an answer, and of a reader that takes nothing."""
+
+_TIMES = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+
+
+class Workspaces:
+    def __init__(
+        self, *, control_plane: ControlPlane, workers: Workers, executors: Executors
+    ) -> None:
+        self._control_plane = control_plane
+        self._workers = workers
+        self._executors = executors
+        self._open = 0
+
+    @asynccontextmanager
+    async def file(
+        self, worker_id: UUID, *, ticket: str, query: str
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """A 200; raises a `BerthError` for anything else. `query` goes to the executor as it is."""
+        await self._admit(worker_id, ticket)
+        socket = self._socket(worker_id)
+        if self._open >= MOST_AT_ONCE:
+            how = f"ask again: {MOST_AT_ONCE} files are being read here"
+            raise DependencyUnavailable("executor_manager", how, retry_after=1)
+        self._open += 1
+        try:
+            async with _asked(socket, query) as response:
+                if response.status != 200:
+                    raise await _refusal(response)
+                yield response
+        finally:
+            self._open -= 1
+
+    async def _admit(self, worker_id: UUID, ticket: str) -> None:
+        if not ticket:
+            raise BerthError(Code.UNAUTHENTICATED, "a ticket is needed")
+        try:
+            redeemed = await self._control_plane.redeem(ticket)
+        except CallFailed as failure:
+            if failure.code == Code.TICKET_INVALID:
+                detail = "the ticket was used, ran out, or is for another worker"
+                raise BerthError(Code.TICKET_INVALID, detail) from failure
+            if failure.code == Code.STALE_INCARNATION:
+                how = "ask again: this manager is registering anew"
+                raise DependencyUnavailable("executor_manager", how, retry_after=1) from failure
+            raise
+        if (redeemed.worker_id, redeemed.audience) != (worker_id, READ):
+            raise BerthError(Code.TICKET_INVALID, "the ticket is for something else")
+        worker = self._workers.get(worker_id)
+        if worker is not None and worker.epoch != redeemed.epoch:
+            raise Stale(Code.STALE_EPOCH, "the worker was superseded", epoch=redeemed.epoch)
+
+    def _socket(self, worker_id: UUID) -> str:
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            raise NotFound(Code.WORKER_NOT_FOUND, "this worker is not on this host")
+        if worker.stage is not Stage.LIVE:
+            how = "send its session a message to start it"
+            raise Stale(Code.WORKER_NOT_RUNNING, f"the worker is {worker.stage}: {how}")
+        socket = self._executors.socket(worker)
+        if socket is None:
+            raise Stale(Code.WORKER_NOT_RUNNING, "the worker is being started")
+        return str(socket)
+
+
+@asynccontextmanager
+async def _asked(socket: str, query: str) -> AsyncGenerator[aiohttp.ClientResponse]:
+    trace = traceparent()
+    headers = {"traceparent": trace} if trace else {}
+    url = URL(f"http://executor{WORKSPACE_FILE}?{query}", encoded=True)
+    connector = aiohttp.UnixConnector(path=socket, force_close=True)
+    try:
+        async with (
+            aiohttp.ClientSession(
+                connector=connector, timeout=_TIMES, auto_decompress=False, trust_env=False
+            ) as session,
+            session.get(url, headers=headers, allow_redirects=False) as response,
+        ):
+            yield response
+    except aiohttp.ServerTimeoutError as error:
+        raise BerthError(Code.UPSTREAM_TIMEOUT, "the executor does not answer") from error
+    except aiohttp.ClientError as error:
+        how = "ask again: it may be starting anew"
+        raise DependencyUnavailable("executor", how, retry_after=1) from error
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> BerthError:
+    body = b""
+    while len(body) < LONGEST and (chunk := await response.content.readany()):
+        body += chunk
+    told = retold(problem_in(body))
+    if told is not None:
+        return told
+    return DependencyUnavailable("executor", f"see its log: it answered {response.status}")

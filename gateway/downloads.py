@@ -1,0 +1,59 @@
+"""What a download is asked by, and the headers that make it safe to answer."""
+
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+
+from chassis.errors import BerthError
+from contracts.errors import Code
+
+MOST_PATH_BYTES = 4096
+"""As Linux has it."""
+
+FALLBACK = "file"
+
+
+def asked_path(query: bytes) -> bytes:
+    """The one `path` of a query string: bytes, for a file's name need not be UTF-8."""
+    pairs = [part.partition(b"=") for part in query.split(b"&")]
+    values = [value for name, _, value in pairs if unquote_to_bytes(name) == b"path"]
+    if len(values) != 1:
+        raise _wrong("path, once: relative to the workspace")
+    path = unquote_to_bytes(values[0].replace(b"+", b" "))
+    if not path or b"\0" in path:
+        raise _wrong("a path that is not empty: relative to the workspace")
+    if len(path) > MOST_PATH_BYTES:
+        raise _wrong(f"a path of at most {MOST_PATH_BYTES} bytes")
+    return path
+
+
+def query_of(path: bytes) -> str:
+    return f"path={quote_from_bytes(path, safe='/')}"
+
+
+def headers_of(path: bytes, length: int | None) -> list[tuple[bytes, bytes]]:
+    """Never shown by a browser, whatever is in it: an agent wrote it."""
+    sized = [] if length is None else [(b"content-length", b"%d" % length)]
+    return [
+        (b"content-type", b"application/octet-stream"),
+        *sized,
+        (b"content-disposition", _disposition(path)),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", b"sandbox; default-src 'none'"),
+        (b"cache-control", b"private, no-store"),
+    ]
+
+
+def _disposition(path: bytes) -> bytes:
+    """RFC 6266: a plain name for old readers, the real one as RFC 5987 has it."""
+    name = path.rstrip(b"/").rpartition(b"/")[2].decode("utf-8", "replace")
+    plain = "".join(char if _is_plain(char) else "_" for char in name) or FALLBACK
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}".encode()
+
+
+def _is_plain(char: str) -> bool:
+    return char.isascii() and char.isprintable() and char not in '"\\%'
+
+
+def _wrong(expected: str) -> BerthError:
+    return BerthError(
+        Code.VALIDATION, f"path: expected {expected}", field="path", expected=expected
+    )
