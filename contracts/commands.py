@@ -77,10 +77,23 @@ class StopWorker(Command, frozen=True, kw_only=True, tag="stop"):
     """Save, report `stopped`, stay quiet."""
 
 
+class SyncWorker(Command, frozen=True, kw_only=True, tag="sync"):
+    """Save what is in no snapshot yet; go on."""
+
+
 class RemoveWorker(Command, frozen=True, kw_only=True, tag="remove"):
     """For the manager itself: end the container, delete its volume; audited, forced if unsaved."""
 
     forced: bool = False
 
 
-AnyCommand = StartRun | CancelRun | ReplyToAsk | ParkRun | InterruptRun | StopWorker | RemoveWorker
+AnyCommand = (
+    StartRun
+    | CancelRun
+    | ReplyToAsk
+    | ParkRun
+    | InterruptRun
+    | StopWorker
+    | SyncWorker
+    | RemoveWorker
+)

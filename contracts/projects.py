@@ -8,6 +8,7 @@ import msgspec
 
 from contracts.runs import AskedLimits, Page, RunLimits
 from contracts.wire import Body, Name, Wire
+from contracts.workers import Cpus, DiskMib, MemoryMib, Pids, WorkerLimits
 
 RoleName = Literal["owner", "member", "viewer"]
 
@@ -95,11 +96,34 @@ class AuditPage(Page, frozen=True, kw_only=True):
     items: list[AuditEntry]
 
 
+class AskedWorkerLimits(Body, frozen=True, kw_only=True):
+    """`WorkerLimits` as a person asks for them."""
+
+    cpus: Cpus | None = None
+    memory_mib: MemoryMib | None = None
+    disk_mib: DiskMib | None = None
+    pids: Pids | None = None
+
+
 class CreateApp(Body, frozen=True, kw_only=True):
     name: Name
     project_id: UUID | None = None
     agent: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     limits: AskedLimits | None = None
+    """Of its runs."""
+    worker_limits: AskedWorkerLimits | None = None
+    """Of its sessions' containers; a session's own come first."""
+
+
+class PatchApp(Body, frozen=True, kw_only=True):
+    """Left out: unchanged. null: none of its own. Containers that are there keep their limits."""
+
+    name: Name | msgspec.UnsetType = msgspec.UNSET
+    agent: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+    limits: AskedLimits | msgspec.UnsetType | None = msgspec.UNSET
+    worker_limits: AskedWorkerLimits | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class App(Wire, frozen=True, kw_only=True):
@@ -108,6 +132,7 @@ class App(Wire, frozen=True, kw_only=True):
     name: str
     agent: str
     limits: RunLimits | None = None
+    worker_limits: WorkerLimits | None = None
     created_at: datetime.datetime
 
 

@@ -88,6 +88,10 @@ class SystemManager(Wire, frozen=True, kw_only=True):
     draining: bool
     agents: dict[str, Any]
     last_seen_seconds: float
+    url: str = ""
+    """Where gateways reach it, for workspace bytes; empty: they cannot."""
+    isolation: dict[str, bool] = msgspec.field(default_factory=dict[str, bool])
+    """What its backend really does, by capability."""
 
 
 class SystemWorkers(Wire, frozen=True, kw_only=True):

@@ -16,7 +16,9 @@ from chassis.loop import Loop
 from chassis.metrics import Metrics
 from chassis.objects import ObjectStore
 from chassis.store.check import QUICK, require_store
+from control_plane.loops.jobs import job_loops
 from control_plane.loops.projector import ProjectorLoop
+from control_plane.loops.reconcile import reconcile_loops
 from control_plane.loops.rescue import rescue_loops
 from control_plane.openapi import document
 from control_plane.routes.answers import provide_answers
@@ -26,6 +28,7 @@ from control_plane.routes.callbacks import CALLBACK_ROUTES
 from control_plane.routes.errors import DATABASE_ERRORS
 from control_plane.routes.events import EVENT_ROUTES
 from control_plane.routes.human_loop import HUMAN_LOOP_ROUTES
+from control_plane.routes.jobs import JOB_ROUTES
 from control_plane.routes.keys import KEY_ROUTES
 from control_plane.routes.managers import MANAGER_ROUTES
 from control_plane.routes.messages import MESSAGE_ROUTES
@@ -40,6 +43,7 @@ from control_plane.routes.snapshots import SNAPSHOT_ROUTES
 from control_plane.routes.streams import STREAM_ROUTES
 from control_plane.routes.system import SYSTEM_ROUTES
 from control_plane.routes.tasks import TASK_ROUTES
+from control_plane.routes.tickets import TICKET_ROUTES
 from control_plane.services.wakeups import Wakeups
 from control_plane.settings import Settings
 from control_plane.store.database import Database, open_pool
@@ -53,6 +57,7 @@ ROUTES = [
     *RUN_ROUTES,
     *STREAM_ROUTES,
     *EVENT_ROUTES,
+    *JOB_ROUTES,
     *KEY_ROUTES,
     *APP_ROUTES,
     *AUDIT_ROUTES,
@@ -66,6 +71,7 @@ ROUTES = [
     *OPENAPI_ROUTES,
     *MANAGER_ROUTES,
     *CALLBACK_ROUTES,
+    *TICKET_ROUTES,
 ]
 
 
@@ -143,7 +149,10 @@ class ControlPlane:
             ProjectorLoop(services.projector, wakeups, self._metrics, interval=poll),
             Loop("idempotency", EXPIRY_SECONDS, services.idempotency.expire, self._metrics),
             Loop("commands", EXPIRY_SECONDS, services.managers.forget_commands, self._metrics),
+            Loop("tickets", EXPIRY_SECONDS, services.tickets.expire, self._metrics),
             *rescue_loops(services.rescue, self._settings, self._metrics),
+            *reconcile_loops(services.reconcile, self._settings, self._metrics),
+            *job_loops(services.jobs, self._settings, self._metrics),
         ]
 
     async def _check_database(self) -> None:

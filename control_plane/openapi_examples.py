@@ -5,6 +5,7 @@ from typing import Any
 _SESSION = "0197f2a0-0000-7000-8000-0000000000a1"
 _RUN = "0197f2a0-0000-7000-8000-0000000000b2"
 _PROJECT = "0197f2a0-0000-7000-8000-0000000000c3"
+_JOB = "0197f2a0-0000-7000-8000-0000000000d4"
 _AT = "2026-01-01T12:00:00Z"
 
 EXAMPLES: dict[str, Any] = {
@@ -19,6 +20,28 @@ EXAMPLES: dict[str, Any] = {
     "CreateKey": {"name": "ci"},
     "CreateProject": {"name": "default"},
     "RemoveSessionWorker": {"force": False},
+    "PatchSessionWorker": {"cpus": 2, "memory_mib": 4096, "disk_mib": None, "keep_warm": True},
+    "SessionWorkerSettings": {
+        "session_id": _SESSION,
+        "limits": {"cpus": 2, "memory_mib": 4096, "disk_mib": 20480, "pids": None},
+        "own": {"cpus": 2, "memory_mib": 4096, "disk_mib": None, "pids": None},
+        "keep_warm": True,
+        "applies": "next_worker",
+    },
+    "CreateApp": {
+        "name": "big builds",
+        "agent": "scripted",
+        "worker_limits": {"cpus": 4, "memory_mib": 8192, "disk_mib": 20480},
+    },
+    "PatchApp": {"worker_limits": {"cpus": 2}},
+    "Job": {
+        "id": _JOB,
+        "project_id": _PROJECT,
+        "kind": "cleanup_idle",
+        "state": "running",
+        "counts": {"considered": 7, "stopped": 3, "stopping": 2, "busy": 1, "kept_warm": 1},
+        "created_at": _AT,
+    },
     "Session": {
         "id": _SESSION,
         "project_id": _PROJECT,

@@ -60,6 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A queued run whose agent no living manager offers for so long is blocked."""
     forget_commands_after_seconds: Seconds = 3600.0
     """Commands are kept so long after they were done, or their worker was removed."""
+    job_deadline_seconds: Seconds = 300.0
+    """What a job over many workers has not reached by then is told as timed out."""
+    save_overdue_seconds: Seconds = 900.0
+    """A worker that wrote so long ago and has not saved since is asked to."""
     cancel_grace_seconds: Seconds = 5.0
     """What an agent has to end its turn by itself before its processes are ended."""
     cancel_deadline_seconds: Seconds = 45.0

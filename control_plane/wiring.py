@@ -12,10 +12,12 @@ from control_plane.services.fanout import Fanout
 from control_plane.services.human_loop import HumanLoop
 from control_plane.services.idempotency import Idempotency
 from control_plane.services.intake import Intake
+from control_plane.services.jobs import Jobs
 from control_plane.services.keys import Keys
 from control_plane.services.managers import Managers
 from control_plane.services.projector import Projector
 from control_plane.services.projects import Projects
+from control_plane.services.reconcile import Reconcile
 from control_plane.services.reports import Reports
 from control_plane.services.requests import Requests
 from control_plane.services.rescue import Rescue
@@ -28,6 +30,7 @@ from control_plane.services.snapshots import Snapshots
 from control_plane.services.streams import Streams
 from control_plane.services.system import System
 from control_plane.services.tasks import Tasks
+from control_plane.services.tickets import Tickets
 from control_plane.services.wakeups import Wakeups
 from control_plane.services.workers import Workers
 from control_plane.settings import Settings
@@ -47,10 +50,12 @@ class Services:
     human_loop: HumanLoop
     idempotency: Idempotency
     intake: Intake
+    jobs: Jobs
     keys: Keys
     managers: Managers
     projector: Projector
     projects: Projects
+    reconcile: Reconcile
     reports: Reports
     requests: Requests
     rescue: Rescue
@@ -63,6 +68,7 @@ class Services:
     streams: Streams
     system: System
     tasks: Tasks
+    tickets: Tickets
     workers: Workers
 
 
@@ -77,6 +83,7 @@ def build_services(
     intake = Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs)
     fanout = Fanout(database, wakeups, poll_seconds=poll)
     rescue = _rescue(settings, database)
+    reconcile = Reconcile(database, policy, save_overdue=settings.save_overdue_seconds)
     return Services(
         access=_access(settings, database),
         apps=apps,
@@ -87,10 +94,12 @@ def build_services(
         human_loop=HumanLoop(database),
         idempotency=idempotency,
         intake=intake,
+        jobs=_jobs(settings, database, idempotency, reconcile),
         keys=Keys(database),
         managers=Managers(database, wakeups, rescue, settings),
         projector=Projector(database),
         projects=Projects(database, idempotency=idempotency),
+        reconcile=reconcile,
         reports=Reports(database, policy),
         requests=Requests(database),
         rescue=rescue,
@@ -103,7 +112,20 @@ def build_services(
         streams=Streams(database, fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
         system=System(database),
         tasks=Tasks(database, idempotency=idempotency, intake=intake),
+        tickets=Tickets(database),
         workers=Workers(database, policy),
+    )
+
+
+def _jobs(
+    settings: Settings, database: Database, idempotency: Idempotency, reconcile: Reconcile
+) -> Jobs:
+    return Jobs(
+        database,
+        idempotency=idempotency,
+        reconcile=reconcile,
+        deadline=settings.job_deadline_seconds,
+        save_overdue=settings.save_overdue_seconds,
     )
 
 

@@ -29,7 +29,7 @@ ALLOWED: dict[Role, frozenset[Action]] = {
     Role.VIEWER: frozenset({Action.READ}),
 }
 
-Noun = Literal["project", "session", "run", "task", "request"]
+Noun = Literal["project", "session", "run", "task", "request", "app", "job"]
 """What carries a project, and is named in paths as `<noun>_id`."""
 
 UNKNOWN: dict[Noun, Code] = {
@@ -38,6 +38,8 @@ UNKNOWN: dict[Noun, Code] = {
     "run": Code.RUN_NOT_FOUND,
     "task": Code.TASK_NOT_FOUND,
     "request": Code.REQUEST_NOT_FOUND,
+    "app": Code.APP_NOT_FOUND,
+    "job": Code.JOB_NOT_FOUND,
 }
 """Said of what does not exist and of what is somebody else's alike."""
 

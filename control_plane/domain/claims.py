@@ -11,7 +11,7 @@ from contracts.events import RunClaimed, WorkerCreated
 from contracts.human_loop import RequestState
 from contracts.managers import ClaimedRun
 from contracts.runs import RunLimits, RunState
-from contracts.workers import WorkerGrant, WorkerState
+from contracts.workers import WorkerGrant, WorkerLimits, WorkerState
 from control_plane.domain.line import Policy
 from control_plane.domain.options import StoredOptions
 from control_plane.domain.session_state import RunRow, SessionState, WorkerRow
@@ -32,6 +32,8 @@ class Payload:
     options: StoredOptions
     app_limits: RunLimits | None
     traceparent: str
+    worker_limits: WorkerLimits
+    """The session's own, else its app's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def claim(
     if state.worker is None:
         token = new_token("bwt")
         state.worker = _new_worker(state, claimant, token, policy)
+        state.worker.limits = payload.worker_limits
     worker = state.worker
     worker.state = WorkerState.BUSY if not token else worker.state
     run.state = RunState.CLAIMED
@@ -82,6 +85,7 @@ def claim(
         project_id=state.session.project_id,
         epoch=worker.epoch,
         token=token,
+        limits=worker.limits,
     )
     return ClaimedRun(
         run_id=run.id,

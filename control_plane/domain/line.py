@@ -225,10 +225,9 @@ def ask_to_stop(state: SessionState) -> None:
         state.command(StopWorker(id=new_id()))
 
 
-def ask_to_remove(state: SessionState, worker: WorkerRow, *, forced: bool) -> None:
+def ask_to_remove(state: SessionState, worker_id: UUID, *, forced: bool) -> None:
     """For the manager itself; the command outlives the epoch."""
-    worker.remove_requested = True
-    state.commands.append((worker.id, RemoveWorker(id=new_id(), forced=forced)))
+    state.commands.append((worker_id, RemoveWorker(id=new_id(), forced=forced)))
 
 
 def offer_answer(state: SessionState, request: RequestRow, run: RunRow) -> None:

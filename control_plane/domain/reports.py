@@ -177,6 +177,7 @@ def _started(fold: Fold, run: RunRow, entry: RunStartedReported) -> None:
     if run.state is RunState.CLAIMED:
         run.state = RunState.RUNNING
     run.started = True
+    fold.worker.unsaved = True
     fold.state.resumes[run.id] = entry.resume.value
     fold.state.tell(
         RunStarted(agent=run.agent, resume=entry.resume, resume_reason=entry.resume_reason),
@@ -213,6 +214,8 @@ def _event(fold: Fold, entry: EventReported) -> None:
         trace_id=entry.trace_id,
     )
     fold.state.events.append(told)
+    if run is not None:
+        fold.worker.unsaved = True
     if isinstance(event, TodoUpdate) and run is not None:
         fold.state.todos = (run.id, told, event.entries)
 
@@ -254,6 +257,7 @@ def _snapshot(fold: Fold, entry: SnapshotCommitted) -> None:
         fold.committed.add(draft.id)
         state.session.head_snapshot_id = draft.id
         fold.worker.pinned = False
+    fold.worker.unsaved, fold.worker.saved = False, True
     run = state.head if state.head and state.head.id == entry.run_id else None
     state.tell(
         WorkspaceSaved(

@@ -20,7 +20,8 @@ from contracts.reasons import Reason
 from contracts.runs import RunState
 from contracts.sessions import SessionState as SessionLife
 from contracts.snapshots import SnapshotDraft
-from contracts.workers import WorkerState
+from contracts.workers import WorkerLimits, WorkerState
+from control_plane.domain import limits
 
 
 @dataclass(slots=True)
@@ -80,6 +81,14 @@ class WorkerRow:
     superseded: bool = False
     remove_requested: bool = False
     reason: str = ""
+    steps_told: str = ""
+    """Of which start the steps stand in the log; a repetition tells them no second time."""
+    unsaved: bool = False
+    """A run wrote, or may have, since the last snapshot of this worker."""
+    saved: bool = False
+    """To write: a snapshot came in; what is unsaved is so since then."""
+    limits: WorkerLimits = limits.NONE
+    """To write; for a worker made now."""
     lease_in: float | None = None
     """To write: seconds from now; for a worker made now."""
 
@@ -124,6 +133,8 @@ class SessionRow:
     head_snapshot_id: UUID | None
     has_history: bool
     """A run of this session has started before."""
+    keep_warm: bool = False
+    """Its worker is not stopped for being idle."""
 
 
 @dataclass(slots=True)

@@ -3,13 +3,15 @@
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody
+from litestar.exceptions import ValidationException
+from litestar.params import FromPath, FromQuery, JSONBody
 
-from contracts.projects import App, AppList, CreateApp
+from contracts.projects import App, AppList, CreateApp, PatchApp
 from control_plane.domain.access import Action, Principal
-from control_plane.routes.policies import READ, WRITE
+from control_plane.routes.policies import MANAGE_APP, READ, WRITE
+from control_plane.routes.ranges import tell_range
 from control_plane.routes.wishes import (
     Cursor,
     IdempotencyKey,
@@ -23,7 +25,13 @@ from control_plane.services.apps import Apps
 from control_plane.services.idempotency import Idempotency
 
 
-@post("/api/v1/apps", opt=WRITE, status_code=201, tags=["apps"])
+@post(
+    "/api/v1/apps",
+    opt=WRITE,
+    status_code=201,
+    tags=["apps"],
+    exception_handlers={ValidationException: tell_range},
+)
 async def create_app(
     *,
     request: Request[Any, Any, Any],
@@ -44,6 +52,23 @@ async def create_app(
     return Response(done.value, headers=replayed_headers(replayed=done.replayed))
 
 
+@patch(
+    "/api/v1/apps/{app_id:uuid}",
+    opt=MANAGE_APP,
+    tags=["apps"],
+    exception_handlers={ValidationException: tell_range},
+)
+async def patch_app(
+    *,
+    app_id: FromPath[UUID],
+    data: JSONBody[PatchApp],
+    principal: NamedDependency[Principal],
+    apps: NamedDependency[Apps],
+) -> App:
+    """For owners; audited. Runs and containers that are there keep what they were made with."""
+    return await apps.patch(app_id, data, by=principal.user_id)
+
+
 @get("/api/v1/apps", opt=READ, tags=["apps"])
 async def list_apps(
     *,
@@ -57,4 +82,4 @@ async def list_apps(
     return await apps.listed(access.projects_for(principal, project_id), window(limit, cursor))
 
 
-APP_ROUTES = [create_app, list_apps]
+APP_ROUTES = [create_app, patch_app, list_apps]

@@ -35,6 +35,8 @@ class Policy:
     caller: Caller
     action: Action = Action.READ
     noun: Noun | None = None
+    for_person: bool = False
+    """A service's call in the name of somebody, whose signed identity comes along."""
     superseded: bool = False
     """Also open to a worker that was superseded."""
 
@@ -61,7 +63,10 @@ READ_TASK = person(Action.READ, "task")
 WRITE_TASK = person(Action.WRITE, "task")
 READ_REQUEST = person(Action.READ, "request")
 WRITE_REQUEST = person(Action.WRITE, "request")
+MANAGE_APP = person(Action.MANAGE, "app")
+READ_JOB = person(Action.READ, "job")
 GATEWAY = allow(Policy(caller="gateway"))
+GATEWAY_FOR_PERSON = allow(Policy(caller="gateway", for_person=True))
 MANAGER = allow(Policy(caller="manager"))
 WORKER = allow(Policy(caller="worker"))
 SUPERSEDED_WORKER = allow(Policy(caller="worker", superseded=True))
@@ -85,6 +90,8 @@ async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
             await _person(connection, access, policy)
         case "gateway" | "manager":
             access.service(connection.headers.get("authorization"), policy.caller)
+            if policy.for_person:
+                await _person(connection, access, policy)
         case "worker":
             await _worker(connection, access, policy)
         case _:

@@ -1,22 +1,26 @@
-"""`/api/v1/session-workers`: which worker a session has, its stop, its removal."""
+"""`/api/v1/session-workers`: which worker a session has, what it may use, its stop, its removal."""
 
 from uuid import UUID
 
-from litestar import get, post
+from litestar import get, patch, post
 from litestar.di import NamedDependency
+from litestar.exceptions import ValidationException
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from chassis.errors import Stale
 from contracts.errors import Code
 from contracts.managers import StopAnswer
 from contracts.session_workers import (
+    PatchSessionWorker,
     RemovalRequested,
     RemoveSessionWorker,
     SessionWorker,
     SessionWorkerPage,
+    SessionWorkerSettings,
 )
 from control_plane.domain.access import Action, Principal
 from control_plane.routes.policies import READ, READ_SESSION, WRITE_SESSION
+from control_plane.routes.ranges import tell_range
 from control_plane.routes.wishes import Cursor, Limit, window
 from control_plane.services.access import Access
 from control_plane.services.session_workers import SessionWorkers
@@ -47,6 +51,37 @@ async def get_session_worker(
     session_id: FromPath[UUID], session_workers: NamedDependency[SessionWorkers]
 ) -> SessionWorker:
     return await session_workers.of_session(session_id)
+
+
+@patch(
+    "/api/v1/session-workers/{session_id:uuid}",
+    opt=WRITE_SESSION,
+    tags=["session-workers"],
+    exception_handlers={ValidationException: tell_range},
+)
+async def patch_session_worker(
+    *,
+    session_id: FromPath[UUID],
+    data: JSONBody[PatchSessionWorker],
+    principal: NamedDependency[Principal],
+    session_workers: NamedDependency[SessionWorkers],
+) -> SessionWorkerSettings:
+    """What the session's container may use, and whether it is kept warm; it is audited.
+
+    A container that is there keeps its limits: new ones are for the next.
+    """
+    return await session_workers.patch(session_id, data, by=principal.user_id)
+
+
+@get(
+    "/api/v1/session-workers/{session_id:uuid}/settings",
+    opt=READ_SESSION,
+    tags=["session-workers"],
+)
+async def get_session_worker_settings(
+    session_id: FromPath[UUID], session_workers: NamedDependency[SessionWorkers]
+) -> SessionWorkerSettings:
+    return await session_workers.settings(session_id)
 
 
 @post(
@@ -94,6 +129,8 @@ async def remove_session_worker(
 SESSION_WORKER_ROUTES = [
     list_session_workers,
     get_session_worker,
+    patch_session_worker,
+    get_session_worker_settings,
     stop_session_worker,
     remove_session_worker,
 ]

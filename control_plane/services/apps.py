@@ -2,11 +2,16 @@
 
 from uuid import UUID
 
+import msgspec
+
 from chassis.errors import BerthError, NotFound
 from contracts.errors import Code
-from contracts.projects import App, AppList, CreateApp
+from contracts.projects import App, AppList, CreateApp, PatchApp
+from contracts.runs import RunLimits
+from contracts.workers import WorkerLimits
 from control_plane.domain.cursors import Window
 from control_plane.store import apps as store
+from control_plane.store import audit
 from control_plane.store.database import Database, Unit
 
 
@@ -18,10 +23,28 @@ class Apps:
         self._default_agent = default_agent
 
     async def create(self, unit: Unit, data: CreateApp, *, project_id: UUID) -> App:
-        app_id = await store.insert(
-            unit, project_id=project_id, name=data.name, agent=data.agent, limits=data.limits
-        )
+        app_id = await store.insert(unit, data, project_id=project_id)
         return await store.get(unit.connection, app_id)
+
+    async def patch(self, app_id: UUID, patch: PatchApp, *, by: UUID) -> App:
+        async with self._database.unit() as unit:
+            project_id = await store.lock(unit, app_id)
+            if project_id is None:
+                raise NotFound(Code.APP_NOT_FOUND, f"there is no app {app_id}")
+            now = await store.get(unit.connection, app_id)
+            changed = _patched(now, patch)
+            if changed == now:
+                return now
+            await store.update(unit, changed)
+            await audit.record(
+                unit,
+                project_id,
+                actor=by,
+                action="app.patch",
+                target=str(app_id),
+                detail=msgspec.to_builtins(patch),
+            )
+            return await store.get(unit.connection, app_id)
 
     async def listed(self, projects: list[UUID], window: Window) -> AppList:
         async with self._database.reading() as connection:
@@ -61,3 +84,18 @@ class Apps:
                 f"no executor can run {agent}: {told[0]}",
                 missing=[{"what": f"agent {agent}", "how": how} for how in sorted(set(told))],
             )
+
+
+def _patched(app: App, patch: PatchApp) -> App:
+    limits, containers = app.limits, app.worker_limits
+    if patch.limits is not msgspec.UNSET:
+        limits = patch.limits and msgspec.convert(patch.limits, RunLimits, from_attributes=True)
+    if (asked := patch.worker_limits) is not msgspec.UNSET:
+        containers = asked and msgspec.convert(asked, WorkerLimits, from_attributes=True)
+    return msgspec.structs.replace(
+        app,
+        name=app.name if patch.name is msgspec.UNSET else patch.name,
+        agent=app.agent if patch.agent is msgspec.UNSET else patch.agent,
+        limits=limits,
+        worker_limits=containers,
+    )

@@ -99,6 +99,7 @@ class Claims:
                 project_id=given.project_id,
                 epoch=given.epoch,
                 token=token,
+                limits=given.limits,
             )
             runs.append(
                 ClaimedRun(

@@ -51,6 +51,8 @@ class Managers:
                 backend=ask.backend,
                 max_workers=ask.max_workers,
                 agents=agents,
+                url=ask.url,
+                isolation=msgspec.json.encode(ask.isolation).decode(),
             )
             live = await workers.live_workers(unit, ask.manager_id)
             granted = [msgspec.structs.replace(one, token=new_token("bwt")) for one in live]
@@ -61,7 +63,7 @@ class Managers:
                 unit,
                 ask.manager_id,
                 draining=False,
-                answered=[one.worker_id for one in granted],
+                answered=[(one.worker_id, None) for one in granted],
                 lease=self._settings.lease_seconds,
             )
         return Registered(
@@ -82,7 +84,9 @@ class Managers:
                 unit,
                 manager_id,
                 draining=beat.draining,
-                answered=[one.worker_id for one in beat.workers if one.answered],
+                answered=[
+                    (one.worker_id, one.idle_seconds) for one in beat.workers if one.answered
+                ],
                 lease=self._settings.lease_seconds,
             )
             standings = await workers.standings(

@@ -1,26 +1,28 @@
 """Session workers' lives: what their managers tell of them, stops, and removals."""
 
+from collections.abc import Sequence
 from typing import assert_never
 from uuid import UUID
 
+import msgspec
+
+from chassis.auth import hash_token
 from chassis.errors import NotFound, Stale
 from chassis.failpoints import failpoint
-from chassis.ids import new_id
 from chassis.telemetry import current_trace_id
-from contracts.commands import InterruptRun
 from contracts.errors import Code
-from contracts.events import WorkerFailed, WorkerRemoved
-from contracts.managers import AskStop, StopAnswer, WorkerChange, WorkerChanged
+from contracts.events import WorkerFailed, WorkerRemoved, WorkerStep
+from contracts.managers import AskStop, StartStep, StopAnswer, WorkerChange, WorkerChanged
 from contracts.reasons import Reason
-from contracts.runs import LIVE, RunState
 from contracts.workers import WorkerState
 from control_plane.domain import line
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import SessionState, WorkerRow
 from control_plane.domain.words import storable
 from control_plane.services.incarnation import require_incarnation
+from control_plane.services.stops import Stop, Why, ask_to_stop
 from control_plane.services.verdicts import verdict
-from control_plane.store import audit, commands, session_saves, session_states, workers
+from control_plane.store import audit, session_saves, session_states, workers
 from control_plane.store.database import Database, Unit
 
 
@@ -39,9 +41,7 @@ class Workers:
                 raise NotFound(Code.WORKER_NOT_FOUND, f"there is no worker {worker_id} of yours")
             match change.change:
                 case "ready":
-                    await workers.change_state(
-                        unit, worker_id, WorkerState.READY, when=[WorkerState.CREATING]
-                    )
+                    await self._ready(unit, worker, change)
                 case "failed":
                     await self._failed(unit, worker, change)
                 case "removed":
@@ -53,6 +53,16 @@ class Workers:
             standings = await workers.standings(unit.connection, [worker_id])
         return WorkerChanged(verdict=verdict(standings.get(worker_id), manager_id))
 
+    async def _ready(self, unit: Unit, worker: WorkerRow, change: WorkerChange) -> None:
+        loaded = await session_states.lock(unit, [worker.session_id])
+        state = loaded.states[worker.session_id]
+        if state.worker is None or state.worker.id != worker.id:
+            return
+        if state.worker.state is WorkerState.CREATING:
+            state.worker.state = WorkerState.READY
+        tell_steps(state, change.steps)
+        await session_saves.save(unit, loaded)
+
     async def _failed(self, unit: Unit, worker: WorkerRow, change: WorkerChange) -> None:
         """It never became ready, or was lost with its spool: its epoch ends, its run goes on."""
         loaded = await session_states.lock(unit, [worker.session_id])
@@ -60,6 +70,7 @@ class Workers:
         current = state.worker
         if current is None or current.id != worker.id:
             return
+        tell_steps(state, change.steps)
         state.tell(
             WorkerFailed(worker_id=worker.id, reason=change.reason, detail=change.detail),
             project=True,
@@ -92,28 +103,10 @@ class Workers:
             loaded = await session_states.lock(unit, [worker.session_id])
             await failpoint("stop.locked")
             state = loaded.states[worker.session_id]
-            granted = await self._may_stop(unit, state, worker_id, drain=ask.drain)
+            why = Why.DRAIN if ask.drain else Why.IDLE
+            stop = await ask_to_stop(unit, state, worker_id, why)
             await session_saves.save(unit, loaded)
-        return StopAnswer(granted=granted)
-
-    async def _may_stop(
-        self, unit: Unit, state: SessionState, worker_id: UUID, *, drain: bool
-    ) -> bool:
-        if state.worker is None or state.worker.id != worker_id:
-            return False
-        run = state.head
-        if run is not None and run.worker_id == worker_id and run.state in LIVE:
-            asked = await commands.has_open(unit.connection, worker_id, "interrupt")
-            if drain and not asked:
-                state.command(InterruptRun(id=new_id(), run_id=run.id, attempt=run.attempt))
-            return False
-        if run is not None and run.state is RunState.QUEUED and not drain:
-            # whom its manager can run no longer, another one must be able to claim
-            manager_id = state.worker.manager_id
-            if await workers.offers_agent(unit.connection, manager_id, run.agent):
-                return False
-        line.ask_to_stop(state)
-        return True
+        return StopAnswer(granted=stop is Stop.STOPPING)
 
     async def ask_stop_session(self, session_id: UUID) -> bool:
         """A person asks for it; False: there is nothing to stop, or its session has a live run."""
@@ -122,9 +115,9 @@ class Workers:
             state = loaded.states.get(session_id)
             if state is None or state.worker is None:
                 return False
-            granted = await self._may_stop(unit, state, state.worker.id, drain=False)
+            stop = await ask_to_stop(unit, state, state.worker.id, Why.ASKED)
             await session_saves.save(unit, loaded)
-            return granted
+            return stop is Stop.STOPPING
 
     async def remove(self, session_id: UUID, *, forced: bool, by: UUID) -> UUID:
         """Ends the session's newest worker and has its volume deleted; answers the worker's id.
@@ -148,8 +141,8 @@ class Workers:
             if state.worker is not None:
                 worker = state.worker
                 lose_worker(state, Reason.WORKER_REMOVED, self._policy, "removed by force")
-            line.ask_to_remove(state, worker, forced=forced)
-            await workers.request_removal(unit, worker.id)
+            line.ask_to_remove(state, worker.id, forced=forced)
+            await workers.request_removals(unit, [worker.id])
             await audit.record(
                 unit,
                 state.session.project_id,
@@ -161,6 +154,26 @@ class Workers:
             await session_saves.save(unit, loaded)
             unit.wakes.managers.add(worker.manager_id)
         return worker.id
+
+
+def tell_steps(state: SessionState, steps: Sequence[StartStep]) -> None:
+    """The steps of a start of the current worker; a report that comes again tells nothing again."""
+    worker = state.worker
+    told = hash_token(msgspec.json.encode(steps).decode()) if steps else ""
+    if worker is None or not steps or worker.steps_told == told:
+        return
+    worker.steps_told = told
+    state.trace_id = current_trace_id()
+    for step in steps:
+        state.tell(
+            WorkerStep(
+                worker_id=worker.id,
+                step=step.step,
+                outcome="failed" if step.reason else "done",
+                duration_ms=step.duration_ms,
+                reason=storable(step.reason),
+            )
+        )
 
 
 def lose_worker(state: SessionState, reason: Reason, policy: Policy, detail: str = "") -> None:

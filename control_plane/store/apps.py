@@ -1,6 +1,7 @@
 """Apps, and the agents that managers offer."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 import asyncpg
@@ -10,10 +11,12 @@ from sqlalchemy import Text, cast, select
 from chassis.errors import Stale
 from chassis.ids import new_id
 from contracts.errors import Code
-from contracts.projects import App, AppList
-from contracts.runs import AskedLimits
+from contracts.projects import App, AppList, CreateApp
+from contracts.runs import AskedLimits, RunLimits
 from control_plane.domain.cursors import Window
+from control_plane.domain.limits import NONE
 from control_plane.store.database import Connection, Unit
+from control_plane.store.limits import kept, read
 from control_plane.store.pages import fetch, page
 from sql.named import load as load_queries
 from sql.tables import apps
@@ -28,6 +31,7 @@ _SELECTED = select(
     _apps.name,
     _apps.agent,
     cast(_apps.limits, Text).label("limits"),
+    cast(_apps.worker_limits, Text).label("worker_limits"),
     _apps.created_at,
 )
 
@@ -44,17 +48,51 @@ async def offers(connection: Connection) -> Sequence[dict[str, str]]:
     return [_decode(record["agents"]) for record in await connection.fetch(QUERIES["offers"])]
 
 
-async def insert(
-    unit: Unit, *, project_id: UUID, name: str, agent: str, limits: AskedLimits | None
-) -> UUID:
+async def insert(unit: Unit, data: CreateApp, *, project_id: UUID) -> UUID:
     """Raises Stale `conflict` where the project has an app of this name."""
     app_id = new_id()
-    text = "{}" if limits is None else msgspec.json.encode(limits).decode()
+    with _name_is_free(data.name):
+        await unit.connection.execute(
+            QUERIES["insert"],
+            app_id,
+            project_id,
+            data.name,
+            data.agent,
+            _run_limits(data.limits),
+            kept(data.worker_limits),
+        )
+    return app_id
+
+
+async def lock(unit: Unit, app_id: UUID) -> UUID | None:
+    """Its project."""
+    project: UUID | None = await unit.connection.fetchval(QUERIES["lock"], app_id)
+    return project
+
+
+async def update(unit: Unit, app: App) -> None:
+    """Raises Stale `conflict` where the project has another app of this name."""
+    with _name_is_free(app.name):
+        await unit.connection.execute(
+            QUERIES["update"],
+            app.id,
+            app.name,
+            app.agent,
+            _run_limits(app.limits),
+            kept(app.worker_limits),
+        )
+
+
+@contextmanager
+def _name_is_free(name: str) -> Generator[None]:
     try:
-        await unit.connection.execute(QUERIES["insert"], app_id, project_id, name, agent, text)
+        yield
     except asyncpg.UniqueViolationError as error:
         raise Stale(Code.CONFLICT, f"name: there is an app called {name}", field="name") from error
-    return app_id
+
+
+def _run_limits(limits: AskedLimits | RunLimits | None) -> str:
+    return "{}" if limits is None else msgspec.json.encode(limits).decode()
 
 
 async def get(connection: Connection, app_id: UUID) -> App:
@@ -79,4 +117,6 @@ def _app(record: asyncpg.Record) -> App:
     fields = dict(record.items())
     limits = fields["limits"]
     fields["limits"] = None if limits == "{}" else msgspec.json.decode(limits)
+    containers = read(fields["worker_limits"])
+    fields["worker_limits"] = None if containers == NONE else containers
     return msgspec.convert(fields, App)

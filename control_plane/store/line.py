@@ -7,10 +7,12 @@ from uuid import UUID
 import msgspec
 
 from contracts.runs import RunLimits, RunState
-from contracts.workers import WorkerState
+from contracts.workers import WorkerLimits, WorkerState
 from control_plane.domain.claims import Claimant, Payload
+from control_plane.domain.limits import effective
 from control_plane.domain.options import StoredOptions
 from control_plane.store.database import Connection
+from control_plane.store.limits import read
 from sql.named import load
 
 QUERIES = load("line")
@@ -36,6 +38,7 @@ class GivenRun:
     worker_id: UUID
     epoch: int
     starting: bool
+    limits: WorkerLimits
     traceparent: str
 
 
@@ -74,6 +77,9 @@ async def payloads(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID
             options=msgspec.json.decode(record["options"], type=StoredOptions),
             app_limits=_limits(record["app_limits"]),
             traceparent=record["traceparent"],
+            worker_limits=effective(
+                read(record["own_worker_limits"]), read(record["app_worker_limits"])
+            ),
         )
         for record in records
     }
@@ -94,6 +100,7 @@ async def given(connection: Connection, claimant: Claimant) -> list[GivenRun]:
             worker_id=record["worker_id"],
             epoch=record["epoch"],
             starting=record["worker_state"] == WorkerState.CREATING,
+            limits=read(record["limits"]),
             traceparent=record["traceparent"],
         )
         for record in records

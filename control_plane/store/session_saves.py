@@ -23,6 +23,7 @@ from control_plane.domain.session_state import (
     WorkerRow,
 )
 from control_plane.store.database import Unit
+from control_plane.store.limits import kept
 from control_plane.store.session_states import QUERIES, Loaded
 
 ASK_DEADLINE_SECONDS = 24 * 3600.0
@@ -184,14 +185,14 @@ async def _save_workers(unit: Unit, loaded: Loaded, states: list[SessionState]) 
     if fresh:
         rows = [
             (w.id, w.project_id, w.session_id, w.epoch, w.manager_id, w.state.value, w.token_hash,
-             w.lease_in)
+             kept(w.limits), w.lease_in)
             for w in fresh
         ]  # fmt: skip
-        await unit.connection.execute(QUERIES["insert_workers"], *_columns(rows, 8))
+        await unit.connection.execute(QUERIES["insert_workers"], *_columns(rows, 9))
     changed = [w for w in workers if w.id in loaded.workers and loaded.workers[w.id] != w]
     if changed:
         rows = [_worker_change(w) for w in changed]
-        done = await unit.connection.fetch(QUERIES["update_workers"], *_columns(rows, 9))
+        done = await unit.connection.fetch(QUERIES["update_workers"], *_columns(rows, 12))
         if len(done) != len(changed):
             raise LockBroken("a worker ended meanwhile")
 
@@ -207,6 +208,9 @@ def _worker_change(worker: WorkerRow) -> tuple[Any, ...]:
         worker.superseded,
         worker.remove_requested,
         worker.reason,
+        worker.steps_told,
+        worker.unsaved,
+        worker.saved,
     )
 
 

@@ -9,9 +9,12 @@ import msgspec
 from sqlalchemy import and_, func, select
 from sqlalchemy.sql.functions import Function
 
-from contracts.session_workers import SessionWorker, SessionWorkerPage
+from contracts.session_workers import SessionWorker, SessionWorkerPage, SessionWorkerSettings
+from contracts.workers import WorkerLimits
 from control_plane.domain.cursors import Window
-from control_plane.store.database import Connection
+from control_plane.domain.limits import effective
+from control_plane.store.database import Connection, Unit
+from control_plane.store.limits import kept, read
 from control_plane.store.pages import page
 from sql.named import load as load_queries
 from sql.tables import session_workers
@@ -34,6 +37,27 @@ class WorkerFilter:
 async def of_session(connection: Connection, session_id: UUID) -> SessionWorker | None:
     record = await connection.fetchrow(QUERIES["of_session"], session_id)
     return None if record is None else _worker(record)
+
+
+async def settings(connection: Connection, session_id: UUID) -> SessionWorkerSettings | None:
+    record = await connection.fetchrow(QUERIES["settings"], session_id)
+    if record is None:
+        return None
+    own = read(record["own"])
+    limits = effective(own, read(record["apps"]))
+    made_with = record["made_with"]
+    same = made_with is None or read(made_with) == limits
+    return SessionWorkerSettings(
+        session_id=record["session_id"],
+        limits=limits,
+        own=own,
+        keep_warm=record["keep_warm"],
+        applies="now" if same else "next_worker",
+    )
+
+
+async def set_own(unit: Unit, session_id: UUID, own: WorkerLimits, *, keep_warm: bool) -> None:
+    await unit.connection.execute(QUERIES["set"], session_id, kept(own), keep_warm)
 
 
 async def listed(connection: Connection, wanted: WorkerFilter, window: Window) -> SessionWorkerPage:

@@ -28,7 +28,11 @@ async def workers(connection: Connection, projects: Sequence[UUID]) -> SystemWor
     return SystemWorkers(
         managers=[
             msgspec.convert(
-                {**dict(record.items()), "agents": msgspec.json.decode(record["agents"])},
+                {
+                    **dict(record.items()),
+                    "agents": msgspec.json.decode(record["agents"]),
+                    "isolation": msgspec.json.decode(record["isolation"]),
+                },
                 SystemManager,
             )
             for record in managers

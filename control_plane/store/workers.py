@@ -7,6 +7,7 @@ from uuid import UUID
 from contracts.workers import WorkerGrant, WorkerState
 from control_plane.domain.session_state import WorkerRow
 from control_plane.store.database import Connection, Unit, row
+from control_plane.store.limits import read
 from sql.named import load
 
 QUERIES = load("workers")
@@ -27,11 +28,26 @@ class Standing:
 
 
 async def register(
-    unit: Unit, manager_id: UUID, *, name: str, backend: str, max_workers: int, agents: str
+    unit: Unit,
+    manager_id: UUID,
+    *,
+    name: str,
+    backend: str,
+    max_workers: int,
+    agents: str,
+    url: str,
+    isolation: str,
 ) -> int:
     """The new incarnation."""
     return await unit.connection.fetchval(
-        QUERIES["register_manager"], manager_id, name, backend, max_workers, agents
+        QUERIES["register_manager"],
+        manager_id,
+        name,
+        backend,
+        max_workers,
+        agents,
+        url,
+        isolation,
     )
 
 
@@ -54,6 +70,7 @@ async def live_workers(unit: Unit, manager_id: UUID) -> list[WorkerGrant]:
             project_id=record["project_id"],
             epoch=record["epoch"],
             token="",
+            limits=read(record["limits"]),
         )
         for record in records
     ]
@@ -66,11 +83,18 @@ async def renew_tokens(unit: Unit, hashes: Sequence[tuple[UUID, str]]) -> None:
 
 
 async def heartbeat(
-    unit: Unit, manager_id: UUID, *, draining: bool, answered: Sequence[UUID], lease: float
+    unit: Unit,
+    manager_id: UUID,
+    *,
+    draining: bool,
+    answered: Sequence[tuple[UUID, float | None]],
+    lease: float,
 ) -> None:
+    """`answered`: workers, and for how many seconds each is idle; None while it is not."""
     await unit.connection.execute(QUERIES["seen"], manager_id, draining)
     if answered:
-        await unit.connection.execute(QUERIES["renew_leases"], list(answered), manager_id, lease)
+        ids, idle = [list(column) for column in zip(*answered, strict=True)]
+        await unit.connection.execute(QUERIES["renew_leases"], ids, manager_id, lease, idle)
 
 
 async def standings(connection: Connection, worker_ids: Sequence[UUID]) -> dict[UUID, Standing]:
@@ -105,15 +129,8 @@ async def removed(unit: Unit, worker_id: UUID) -> bool | None:
     return await unit.connection.fetchval(QUERIES["removed"], worker_id)
 
 
-async def request_removal(unit: Unit, worker_id: UUID) -> None:
-    await unit.connection.execute(QUERIES["request_removal"], worker_id)
-
-
-async def change_state(
-    unit: Unit, worker_id: UUID, new: WorkerState, *, when: Sequence[WorkerState]
-) -> None:
-    states = [state.value for state in when]
-    await unit.connection.execute(QUERIES["change_state"], worker_id, new.value, states)
+async def request_removals(unit: Unit, worker_ids: Sequence[UUID]) -> None:
+    await unit.connection.execute(QUERIES["request_removal"], list(worker_ids))
 
 
 async def expired(connection: Connection, limit: int) -> list[UUID]:

@@ -19,6 +19,12 @@ SELECT project_id FROM human_loop_requests WHERE id = $1
 -- name: project_of_project
 SELECT id AS project_id FROM projects WHERE id = $1
 
+-- name: project_of_app
+SELECT project_id FROM apps WHERE id = $1
+
+-- name: project_of_job
+SELECT project_id FROM jobs WHERE id = $1
+
 -- name: worker_by_token
 -- By its present token or by the former one, which is good until the present one was used.
 SELECT id, session_id, project_id, manager_id, epoch, superseded_at IS NOT NULL AS superseded,

@@ -42,7 +42,8 @@ ORDER BY c.priority, c.place + coalesce(l.runs, 0), c.available_at, c.id
 LIMIT $4
 
 -- name: payloads
-SELECT p.run_id, p.prompt, p.options, p.traceparent, a.limits::text AS app_limits
+SELECT p.run_id, p.prompt, p.options, p.traceparent, a.limits::text AS app_limits,
+       s.worker_limits::text AS own_worker_limits, a.worker_limits::text AS app_worker_limits
 FROM run_payloads p
 JOIN runs r ON r.id = p.run_id
 JOIN sessions s ON s.id = r.session_id
@@ -52,7 +53,7 @@ WHERE p.run_id = ANY($1::uuid[])
 -- name: claimed
 -- What a claim that is repeated was given: its runs that are still claimed in it.
 SELECT r.id AS run_id, r.attempt, r.session_id, r.project_id, w.id AS worker_id, w.epoch,
-       w.state::text AS worker_state, p.traceparent
+       w.state::text AS worker_state, w.limits::text AS limits, p.traceparent
 FROM runs r
 JOIN session_workers w ON w.id = r.worker_id
 JOIN run_payloads p ON p.run_id = r.id

@@ -13,7 +13,7 @@ FOR UPDATE OF s SKIP LOCKED
 
 -- name: sessions
 SELECT s.id, s.project_id, s.agent, s.model, s.mode, s.provider_options::text AS provider_options,
-       s.state::text AS life, s.epoch, s.head_snapshot_id,
+       s.state::text AS life, s.epoch, s.head_snapshot_id, s.keep_warm,
        EXISTS (SELECT FROM runs r WHERE r.session_id = s.id AND r.started_at IS NOT NULL) AS has_history
 FROM sessions s WHERE s.id = ANY($1::uuid[])
 
@@ -21,7 +21,7 @@ FROM sessions s WHERE s.id = ANY($1::uuid[])
 -- Current workers. Locked as well, in ascending order: heartbeats renew a lease without the stream's lock.
 SELECT id, project_id, session_id, epoch, manager_id, state::text AS state, last_source_seq, pinned,
        stop_requested_at IS NOT NULL AS stopping, lease_until < clock_timestamp() AS lease_expired,
-       token_hash, reason
+       token_hash, reason, steps_told, unsaved_since IS NOT NULL AS unsaved
 FROM session_workers
 WHERE session_id = ANY($1::uuid[]) AND released_at IS NULL AND superseded_at IS NULL
 ORDER BY id FOR UPDATE
@@ -109,12 +109,12 @@ RETURNING runs.id, runs.session_id, runs.task_id, runs.agent, runs.attempt
 
 -- name: insert_workers
 INSERT INTO session_workers
-  (id, project_id, session_id, epoch, manager_id, state, token_hash, lease_until)
-SELECT id, project_id, session_id, epoch, manager_id, state::worker_state, token_hash,
+  (id, project_id, session_id, epoch, manager_id, state, token_hash, limits, lease_until)
+SELECT id, project_id, session_id, epoch, manager_id, state::worker_state, token_hash, limits::jsonb,
        clock_timestamp() + make_interval(secs => lease)
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[],
-            $8::float8[])
-  AS new (id, project_id, session_id, epoch, manager_id, state, token_hash, lease)
+            $8::text[], $9::float8[])
+  AS new (id, project_id, session_id, epoch, manager_id, state, token_hash, limits, lease)
 
 -- name: update_workers
 -- Guarded: what ended stays ended.
@@ -125,10 +125,13 @@ UPDATE session_workers SET
   superseded_at = CASE WHEN new.superseded THEN now() END,
   remove_requested_at = CASE WHEN new.remove_requested THEN coalesce(remove_requested_at, now())
                              ELSE remove_requested_at END,
-  reason = new.reason
+  reason = new.reason, steps_told = new.steps_told,
+  unsaved_since = CASE WHEN new.unsaved AND new.saved THEN clock_timestamp()
+                       WHEN new.unsaved THEN coalesce(unsaved_since, clock_timestamp()) END
 FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bool[], $5::bool[], $6::bool[], $7::bool[],
-            $8::bool[], $9::text[])
-  AS new (id, state, last_source_seq, pinned, stopping, released, superseded, remove_requested, reason)
+            $8::bool[], $9::text[], $10::text[], $11::bool[], $12::bool[])
+  AS new (id, state, last_source_seq, pinned, stopping, released, superseded, remove_requested, reason,
+          steps_told, unsaved, saved)
 WHERE session_workers.id = new.id AND released_at IS NULL AND superseded_at IS NULL
 RETURNING session_workers.id
 

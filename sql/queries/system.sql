@@ -12,6 +12,7 @@ SELECT count(*) FROM outbox WHERE project_id = ANY($1::uuid[])
 
 -- name: managers
 SELECT m.id, m.name, m.backend, m.incarnation, m.max_workers, m.draining, m.agents::text AS agents,
+       m.url, m.isolation::text AS isolation,
        extract(epoch FROM clock_timestamp() - m.last_seen_at)::float8 AS last_seen_seconds,
        (SELECT count(*) FROM session_workers w
         WHERE w.manager_id = m.id AND w.removed_at IS NULL) AS workers

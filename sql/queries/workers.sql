@@ -1,10 +1,10 @@
 -- name: register_manager
 -- Every registration supersedes the former incarnation for manager calls.
-INSERT INTO managers (id, name, backend, max_workers, agents)
-VALUES ($1, $2, $3, $4, $5::jsonb)
+INSERT INTO managers (id, name, backend, max_workers, agents, url, isolation)
+VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7::jsonb)
 ON CONFLICT (id) DO UPDATE SET
   name = excluded.name, backend = excluded.backend, max_workers = excluded.max_workers,
-  agents = excluded.agents, draining = false, incarnation = managers.incarnation + 1,
+  agents = excluded.agents, url = excluded.url, isolation = excluded.isolation, draining = false, incarnation = managers.incarnation + 1,
   last_seen_at = now()
 RETURNING incarnation
 
@@ -17,7 +17,7 @@ SELECT coalesce(agents->>$2 = '', false) FROM managers WHERE id = $1
 
 -- name: live_workers
 -- The current workers of a manager. What else it still has, its heartbeat's verdicts tell.
-SELECT id, session_id, project_id, epoch FROM session_workers
+SELECT id, session_id, project_id, epoch, limits::text AS limits FROM session_workers
 WHERE manager_id = $1 AND removed_at IS NULL AND released_at IS NULL AND superseded_at IS NULL
 ORDER BY id FOR UPDATE
 
@@ -33,13 +33,16 @@ WHERE session_workers.id = new.id
 UPDATE managers SET last_seen_at = now(), draining = $2 WHERE id = $1
 
 -- name: renew_leases
--- A heartbeat on an expired lease that nobody took revives it. Locked in ascending order.
+-- A heartbeat on an expired lease that nobody took revives it. Locked in ascending order. $4: how long each has
+-- been idle, NULL while it is not.
 WITH answered AS (
-  SELECT id FROM session_workers
-  WHERE id = ANY($1::uuid[]) AND manager_id = $2 AND released_at IS NULL AND superseded_at IS NULL
-  ORDER BY id FOR NO KEY UPDATE
+  SELECT w.id, told.idle FROM session_workers w
+  JOIN unnest($1::uuid[], $4::float8[]) AS told (id, idle) ON told.id = w.id
+  WHERE w.manager_id = $2 AND w.released_at IS NULL AND w.superseded_at IS NULL
+  ORDER BY w.id FOR NO KEY UPDATE OF w
 )
-UPDATE session_workers SET lease_until = clock_timestamp() + make_interval(secs => $3)
+UPDATE session_workers SET lease_until = clock_timestamp() + make_interval(secs => $3),
+                           idle_since = clock_timestamp() - make_interval(secs => answered.idle)
 FROM answered WHERE session_workers.id = answered.id
 
 -- name: verdicts
@@ -64,11 +67,8 @@ WHERE id = $1 AND removed_at IS NULL
 RETURNING remove_requested_at IS NOT NULL AS forced
 
 -- name: request_removal
-UPDATE session_workers SET remove_requested_at = coalesce(remove_requested_at, now()) WHERE id = $1
-
--- name: change_state
-UPDATE session_workers SET state = $2::worker_state
-WHERE id = $1 AND released_at IS NULL AND superseded_at IS NULL AND state = ANY($3::worker_state[])
+UPDATE session_workers SET remove_requested_at = coalesce(remove_requested_at, now())
+WHERE id = ANY($1::uuid[])
 
 -- name: expired
 -- Sessions whose current worker's lease has run out.

@@ -29,6 +29,7 @@ class Attempt:
         self._worker = worker
         self._spec = spec
         self._asks: Asks | None = None
+        self._prompted: RunReporter | None = None
 
     async def drive(self) -> None:
         """Raises `Superseded`. However it ends, no process of the agent is left."""
@@ -45,11 +46,17 @@ class Attempt:
             finally:
                 if opening.session is not None:
                     await opening.session.end()
+            self._prompted = None
             await self._conclude(run, finish)
 
     def answered(self, ask_id: UUID, request_id: UUID) -> None:
         if self._asks is not None:
             self._asks.answered(ask_id, request_id)
+
+    def checkpoint(self) -> None:
+        """Soon, in the background; before the prompt there is nothing new to save."""
+        if self._prompted is not None:
+            self._worker.saves.checkpoint_soon(self._prompted)
 
     async def _work(self, run: RunReporter, opening: Opening) -> Finish | None:
         """None: it was ended from outside, without a result."""
@@ -69,6 +76,7 @@ class Attempt:
         assert opening.session is not None  # noqa: S101  # `open` has returned
         epoch = self._worker.settings.epoch
         self._asks = Asks(run, self._worker.relay, epoch=epoch)
+        self._prompted = run
         turn = RunTurn(
             self._worker,
             self._spec,

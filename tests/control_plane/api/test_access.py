@@ -52,7 +52,21 @@ async def _things(plane: Plane, caller: Caller) -> dict[str, str]:
         UUID(session["id"]),
         UUID(run["id"]),
     )
+    app_id, job_id = new_id(), new_id()
+    project_id = UUID(session["project_id"])
+    await plane.connection.execute(
+        "INSERT INTO apps (id, project_id, name, agent) VALUES ($1, $2, 'a', 'scripted')",
+        app_id,
+        project_id,
+    )
+    await plane.connection.execute(
+        "INSERT INTO jobs (id, project_id, kind, deadline) VALUES ($1, $2, 'cleanup_idle', now())",
+        job_id,
+        project_id,
+    )
     return {
+        "app_id": str(app_id),
+        "job_id": str(job_id),
         "session_id": session["id"],
         "run_id": run["id"],
         "task_id": task["id"],
@@ -70,6 +84,8 @@ BODIES: dict[str, Any] = {
     "run_task": {},
     "reply": {"text": "yes"},
     "remove_session_worker": {"force": False},
+    "patch_session_worker": {"keep_warm": True},
+    "patch_app": {"name": "x"},
     "put_member": {"role": "viewer"},
     "create_user": {"name": "x"},
 }
@@ -125,6 +141,10 @@ async def test_viewer__reads_and_writes_nothing(
         ("/api/v1/runs", {"text": "a", "session_id": things["session_id"]}),
         ("/api/v1/tasks", {"title": "a"}),
         ("/api/v1/apps", {"name": "a", "agent": "scripted"}),
+        ("/api/v1/session-workers/cleanup/idle", None),
+        ("/api/v1/session-workers/cleanup/stopped", None),
+        ("/api/v1/reconcile/runs", None),
+        ("/api/v1/reconcile/sync", None),
     ]:
         assert (await viewer.http.post(path, json=body)).status_code == 403, path
     for path in (f"/api/v1/runs/{things['run_id']}", "/api/v1/tasks", "/api/v1/human-loop/pending"):
@@ -143,6 +163,7 @@ async def test_lists__hold_ones_own_projects_only(
         "/api/v1/tasks",
         "/api/v1/human-loop/pending",
         "/api/v1/session-workers",
+        "/api/v1/jobs",
     ):
         assert len((await member.http.get(path)).json()["items"]) > 0, path
         assert (await stranger.http.get(path)).json()["items"] == [], path

@@ -24,7 +24,8 @@ from contracts.spool import (
     RunParkedReported,
     WorkerStoppedReported,
 )
-from tests.fixtures.office import AT, Berth, Host, Office
+from tests.fixtures.berth import AT, Berth
+from tests.fixtures.office import Host, Office
 
 
 @dataclass

@@ -1,0 +1,39 @@
+"""A limit out of its bounds is answered with both of them, not only with the one it broke."""
+
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import ValidationException
+
+from chassis.errors import BerthError
+from chassis.problems import handle_exception, known_error
+from contracts.errors import Code
+from contracts.workers import WorkerLimits
+
+
+def _ranges() -> dict[str, str]:
+    """By field: what its type allows."""
+    hints = get_type_hints(WorkerLimits, include_extras=True)
+    return {name: _range(get_args(hint)[0]) for name, hint in hints.items()}
+
+
+def _range(kind: Any) -> str:  # noqa: ANN401 # `Annotated[int, Meta(…)]`
+    number, bounds = get_args(kind)
+    meta: msgspec.Meta = bounds
+    what = "a whole number" if number is int else "a number"
+    return f"{what} from {meta.ge} to {meta.le}, or null"
+
+
+RANGES = _ranges()
+
+
+def tell_range(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    known = known_error(error)
+    field = str(known.details.get("field", ""))
+    allowed = RANGES.get(field.rpartition(".")[2])
+    if allowed is not None:
+        known = BerthError(
+            Code.VALIDATION, f"{field}: expected {allowed}", field=field, expected=allowed
+        )
+    return handle_exception(request, known)

@@ -1,0 +1,45 @@
+"""Tickets to a worker's bytes: a gateway asks for one, the worker's manager redeems it."""
+
+from uuid import UUID
+
+from litestar import post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from contracts.tickets import (
+    ASK_TICKET,
+    REDEEM_TICKET,
+    AskTicket,
+    Redeemed,
+    RedeemTicket,
+    Ticket,
+)
+from control_plane.domain.access import Action, Principal
+from control_plane.routes.paths import litestar_path
+from control_plane.routes.policies import GATEWAY_FOR_PERSON, MANAGER
+from control_plane.services.access import Access
+from control_plane.services.tickets import Tickets
+
+
+@post(litestar_path(ASK_TICKET), opt=GATEWAY_FOR_PERSON, status_code=200)
+async def ask_ticket(
+    *,
+    data: JSONBody[AskTicket],
+    principal: NamedDependency[Principal],
+    access: NamedDependency[Access],
+    tickets: NamedDependency[Tickets],
+) -> Ticket:
+    await access.project_of_session(principal, Action.READ, data.session_id)
+    return await tickets.issue(data, by=principal.user_id)
+
+
+@post(litestar_path(REDEEM_TICKET), opt=MANAGER, status_code=200)
+async def redeem_ticket(
+    manager_id: FromPath[UUID],
+    data: JSONBody[RedeemTicket],
+    tickets: NamedDependency[Tickets],
+) -> Redeemed:
+    return await tickets.redeem(manager_id, data)
+
+
+TICKET_ROUTES = [ask_ticket, redeem_ticket]

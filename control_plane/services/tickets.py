@@ -1,0 +1,85 @@
+"""Tickets to a worker's bytes, for whoever may read its session: one use, a minute, one epoch."""
+
+from uuid import UUID
+
+from chassis.auth import hash_token, new_token
+from chassis.errors import BerthError, Stale
+from chassis.failpoints import failpoint
+from contracts.errors import Code
+from contracts.tickets import TICKET_SECONDS, AskTicket, Redeemed, RedeemTicket, Ticket
+from contracts.workers import WorkerState
+from control_plane.services.incarnation import require_incarnation
+from control_plane.store import audit
+from control_plane.store import tickets as store
+from control_plane.store.database import Database
+
+RUNNING = frozenset({WorkerState.READY, WorkerState.BUSY, WorkerState.IDLE, WorkerState.STOPPING})
+EXPIRED_AT_ONCE = 1000
+
+
+class Tickets:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def issue(self, ask: AskTicket, *, by: UUID) -> Ticket:
+        """For a caller that may; audited. Only its hash is kept.
+
+        Raises Stale `worker_not_running`, or `worker_unreachable` where its host takes no calls.
+        """
+        token = new_token("btk_")
+        async with self._database.unit() as unit:
+            target = await store.target(unit.connection, ask.session_id)
+            if target is None or target.state not in RUNNING:
+                raise Stale(
+                    Code.WORKER_NOT_RUNNING,
+                    "send a message: the session's worker is started for its next run",
+                )
+            if not target.url:
+                raise Stale(
+                    Code.WORKER_UNREACHABLE,
+                    "its executor-manager has no address for it: set BERTH_ADVERTISE_URL there",
+                )
+            await store.insert(
+                unit,
+                target,
+                session_id=ask.session_id,
+                token_hash=hash_token(token),
+                audience=ask.audience,
+                issued_to=by,
+                seconds=TICKET_SECONDS,
+            )
+            await audit.record(
+                unit,
+                target.project_id,
+                actor=by,
+                action="ticket.issue",
+                target=str(target.worker_id),
+                detail={"session_id": str(ask.session_id), "audience": ask.audience},
+            )
+        return Ticket(
+            ticket=token,
+            worker_id=target.worker_id,
+            manager_url=target.url,
+            expires_in_seconds=TICKET_SECONDS,
+        )
+
+    async def redeem(self, manager_id: UUID, ask: RedeemTicket) -> Redeemed:
+        """Raises `ticket_invalid`, whatever is wrong with it."""
+        async with self._database.unit() as unit:
+            await require_incarnation(unit, manager_id, ask.incarnation)
+            await failpoint("ticket.redeeming")
+            redeemed = await store.redeem(unit, hash_token(ask.ticket), manager_id)
+            await failpoint("ticket.redeemed")
+        if redeemed is None:
+            raise BerthError(Code.TICKET_INVALID, "ask for another one")
+        return redeemed
+
+    async def expire(self) -> int:
+        """One pass: how many it deleted, in batches that are transactions of their own."""
+        deleted = 0
+        while True:
+            async with self._database.unit() as unit:
+                batch = await store.expire(unit, EXPIRED_AT_ONCE)
+            deleted += batch
+            if batch < EXPIRED_AT_ONCE:
+                return deleted
