@@ -11,7 +11,7 @@ from chassis.errors import DependencyUnavailable
 from chassis.store.visit import BODY, DEADLINE, WRONG, Objection, Visit, md5, require_refusal
 
 EXPIRES = 1
-EXPIRED_WITHIN = 15.0
+EXPIRED_WITHIN = 8.0
 """Seconds after which a URL for `EXPIRES` must be refused, even if the two clocks differ a bit."""
 
 ASKED_EVERY = 0.5
@@ -39,6 +39,9 @@ async def wrong_length(visit: Visit) -> None:
         headers = {"Content-Length": str(len(body)), "Content-MD5": signed.headers["Content-MD5"]}
         answer = await visit.http.put(signed.url, content=body, headers=headers)
         require_refusal(f"{what} body than was signed", answer)
+    unsaid = {"Content-MD5": signed.headers["Content-MD5"]}
+    answer = await visit.http.put(signed.url, content=_pieces(), headers=unsaid)
+    require_refusal("a body that says no length where one was signed", answer)
 
 
 async def cut_upload(visit: Visit) -> None:
@@ -128,6 +131,11 @@ async def _as_stranger(visit: Visit, name: str, access_key: str) -> None:
 
 class _Cut(Exception):
     """Raised in the middle of a body, so that the connection ends there."""
+
+
+async def _pieces() -> AsyncGenerator[bytes]:
+    yield BODY
+    yield b"!"
 
 
 async def _half() -> AsyncGenerator[bytes]:
