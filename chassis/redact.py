@@ -1,10 +1,11 @@
 """Takes known secret values out of text that leaves the process: log lines, error details."""
 
 import base64
-import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
+
+import msgspec
 
 REPLACEMENT = "[redacted]"
 
@@ -37,6 +38,18 @@ def _forms(value: str) -> set[str]:
     encoded = base64.b64encode(value.encode()).decode()
     forms = {value, quote(value, safe=""), quote(value), quote_plus(value)}
     forms |= {encoded, encoded.rstrip("="), encoded.translate(str.maketrans("+/", "-_"))}
-    forms |= {json.dumps(form)[1:-1] for form in (value, json.dumps(value)[1:-1])}
-    forms |= {json.dumps(value, ensure_ascii=False)[1:-1]}
+    escaped = _escaped(value)
+    forms |= {escaped, _ascii(escaped), _ascii(_escaped(_ascii(escaped)))}
     return {form for form in forms if len(form) >= SHORTEST}
+
+
+def _escaped(value: str) -> str:
+    """As within a JSON string."""
+    return msgspec.json.encode(value).decode()[1:-1]
+
+
+def _ascii(escaped: str) -> str:
+    """With what is not ASCII as `\\uXXXX`, the other way to write the same JSON."""
+    units = escaped.encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(code) if code < 127 else f"\\u{code:04x}" for code in codes)

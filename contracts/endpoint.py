@@ -1,14 +1,12 @@
 """A call between services, declared once and used by the route and by the client."""
 
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint(Generic[Req, Res]):
+class Endpoint(NamedTuple, Generic[Req, Res]):
     """`path` may hold `{name}` parts, filled by `chassis.client`.
 
     `idempotent` says that a repetition after a lost answer is harmless, so that the client may

@@ -5,8 +5,7 @@ a change.
 """
 
 import enum
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -55,8 +54,7 @@ class Code(enum.StrEnum):
     UPSTREAM_TIMEOUT = "upstream_timeout"
 
 
-@dataclass(frozen=True, slots=True)
-class Rendering:
+class Rendering(NamedTuple):
     status: int
     title: str
     retry: bool = False

@@ -1,7 +1,7 @@
 """Why a run ended or was retried: the closed list, with remedies and whether a retry can help."""
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Reason(enum.StrEnum):
@@ -37,8 +37,7 @@ class Reason(enum.StrEnum):
     CAPABILITY_MISSING = "capability_missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     remedy: str
     retry_helps: bool
     counts_as_failure: bool = True

@@ -2,10 +2,8 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,6 +116,9 @@ def load_profile(name: str) -> Profile:
 
 
 def parse_profile(text: str, *, name: str) -> Profile:
+    """Raises `BadProfile`."""
+    import tomllib  # noqa: PLC0415  # no start waits for it (docs/adr/0011-a-light-first-process.md)
+
     try:
         profile = msgspec.convert(tomllib.loads(text), Profile)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
@@ -149,7 +150,7 @@ def _describe(wanted: Requirement) -> str:
 
 
 def _has(wanted: Requirement, path: str, identity: Identity | None) -> bool:
-    program = shutil.which(wanted.program, path=path)
+    program = _found(wanted.program, path)
     if program is None:
         return False
     return wanted.min_version is None or _major(program, path, identity) >= wanted.min_version
@@ -171,7 +172,7 @@ def _major(program: str, path: str, identity: Identity | None) -> int:
 def command_of(profile: Profile, options: AgentOptions) -> list[str]:
     """With the program's full path, so that the agent's working directory decides nothing."""
     command = [part.format_map(_values(options)) for part in profile.command]
-    return [shutil.which(command[0], path=options.path) or command[0], *command[1:]]
+    return [_found(command[0], options.path) or command[0], *command[1:]]
 
 
 def environment_of(profile: Profile, options: AgentOptions) -> dict[str, str]:
@@ -203,3 +204,9 @@ def _values(options: AgentOptions) -> dict[str, str]:
         "model_base_url": options.model_base_url or "",
         "model_token": options.model_token,
     }
+
+
+def _found(program: str, path: str) -> str | None:
+    import shutil  # noqa: PLC0415  # as tomllib above
+
+    return shutil.which(program, path=path)

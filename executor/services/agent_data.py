@@ -12,7 +12,6 @@ import msgspec
 
 from chassis.logs import get_logger
 from executor.agents.profile import BadProfile, Profile, UnknownAgent, load_profile
-from executor.agents.state import broken_state
 from executor.threads import AgentThreads
 from executor.workspace.beneath import (
     make_directory,
@@ -111,6 +110,9 @@ class _Files:
         session_id = self.history().sessions.get(profile.name) if profile else None
         if profile is None or session_id is None:
             return None
+        # no start of a new workspace waits for what it needs
+        from executor.agents.state import broken_state  # noqa: PLC0415
+
         return broken_state(profile, home=self._home, session_id=session_id)
 
     def _last_profile(self) -> Profile | None:

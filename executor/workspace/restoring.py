@@ -6,7 +6,6 @@ middle wipes it and starts again.
 """
 
 import asyncio
-import hashlib
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from chassis.ids import new_id
 from contracts.snapshots import MAX_OBJECT_BYTES, RestorePoint
 from executor.threads import AgentThreads, in_thread
 from executor.workspace.beneath import DIRECTORY, exists, open_up, opened_directory, remove
+from executor.workspace.digests import sha256_of
 from executor.workspace.errors import Corrupt
 from executor.workspace.manifest import Manifest, decode
 from executor.workspace.saving import Limits
@@ -43,7 +43,7 @@ async def restore(
     """
     await failpoint("restore.before_manifest")
     stored = await transfer.fetch(point.manifest, limit=MAX_OBJECT_BYTES)
-    if hashlib.sha256(stored).hexdigest() != point.manifest_sha256:
+    if sha256_of(stored) != point.manifest_sha256:
         raise Corrupt("the manifest's hash differs")
     manifest = await in_thread(
         decode, stored, max_items=limits.max_items, max_bytes=limits.max_bytes

@@ -5,7 +5,6 @@ here has changed nothing.
 """
 
 import asyncio
-import hashlib
 from uuid import UUID
 
 import msgspec
@@ -15,6 +14,7 @@ from chassis.ids import new_id
 from chassis.telemetry import span
 from contracts.snapshots import SnapshotDraft, SnapshotKind
 from executor.threads import AgentThreads, in_thread
+from executor.workspace.digests import sha256_of
 from executor.workspace.manifest import Manifest, encode
 from executor.workspace.packing import FullPack, Packer, StoredPack
 from executor.workspace.transfer import Transfer
@@ -80,7 +80,7 @@ async def _save(
         type=kind,
         parent=parent,
         manifest_key=key,
-        manifest_sha256=hashlib.sha256(stored).hexdigest(),
+        manifest_sha256=sha256_of(stored),
         files=manifest.files,
         bytes=manifest.bytes,
         new_bytes=sum(pack.length for pack in uploaded) + len(stored),

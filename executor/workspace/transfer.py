@@ -1,8 +1,6 @@
 """Objects out and in, through the relay: bounded attempts, a new URL when one has expired."""
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal, TypeVar
 
@@ -19,6 +17,7 @@ from contracts.snapshots import (
 )
 from executor.relay import ObjectFailed, Relay, is_refusal, pause
 from executor.threads import in_thread
+from executor.workspace.digests import md5_of
 from executor.workspace.errors import RestoreFailed, SaveFailed
 
 ATTEMPTS = 8
@@ -41,7 +40,7 @@ class Transfer:
         """The key it got. Raises `SaveFailed`, `Superseded`."""
         if len(content) > MAX_OBJECT_BYTES:
             raise SaveFailed("object_too_large", f"{purpose}: {len(content)} bytes")
-        digest = await in_thread(_md5, content)
+        digest = await in_thread(md5_of, content)
         ask = UploadAsk(purpose=purpose, length=len(content), md5=digest)
         signed: Signed | None = None
 
@@ -125,9 +124,3 @@ async def _persistently(attempt: Callable[[], Awaitable[T]], failed: Exception) 
             if failures >= ATTEMPTS or failure.status == 404:
                 raise failed from failure
         await asyncio.sleep(pause(failures + 1))
-
-
-def _md5(content: bytes) -> str:
-    # what the object store checks on arrival; ours on reading is BLAKE3
-    digest = hashlib.md5(content, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode()
