@@ -1,0 +1,100 @@
+"""Tickets over the internal API: a gateway asks in somebody's name, the owning manager redeems."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from chassis.auth import IDENTITY_HEADER
+from tests.factories import insert_worker, make_session
+from tests.fixtures.control_plane import GATEWAY_KEY, MANAGER_KEY, Caller, Plane
+
+AS_GATEWAY = {"Authorization": f"Bearer {GATEWAY_KEY}"}
+AS_MANAGER = {"Authorization": f"Bearer {MANAGER_KEY}"}
+URL = "http://10.0.0.7:8020"
+
+
+@pytest.fixture
+async def session(plane: Plane, member: Caller) -> dict[str, Any]:
+    """With a running worker."""
+    made = await make_session(member.http)
+    await insert_worker(plane.connection, made, token="bwt1")
+    await plane.connection.execute("UPDATE managers SET url = $1", URL)
+    return made
+
+
+async def ask(
+    plane: Plane, caller: Caller | None, session_id: str, headers: dict[str, str] = AS_GATEWAY
+) -> httpx.Response:
+    identity = {} if caller is None else {IDENTITY_HEADER: plane.identity(caller.user_id)}
+    body = {"session_id": session_id, "audience": "workspace.read"}
+    return await plane.http.post("/internal/v1/tickets", json=body, headers=headers | identity)
+
+
+async def test_ticket__from_the_asking_to_the_redemption(
+    plane: Plane, viewer: Caller, session: dict[str, Any]
+) -> None:
+    asked = await ask(plane, viewer, session["id"])
+    assert asked.status_code == 200, asked.text
+    ticket = asked.json()
+    assert (ticket["manager_url"], ticket["expires_in_seconds"]) == (URL, 60)
+    manager = await plane.connection.fetchval("SELECT id FROM managers")
+    path = f"/internal/v1/managers/{manager}/tickets/redeem"
+    body = {"incarnation": 1, "ticket": ticket["ticket"]}
+    assert (await plane.http.post(path, json=body, headers=AS_GATEWAY)).status_code == 403
+    redeemed = await plane.http.post(path, json=body, headers=AS_MANAGER)
+    assert redeemed.json() == {
+        "worker_id": ticket["worker_id"],
+        "epoch": 1,
+        "audience": "workspace.read",
+    }
+    again = await plane.http.post(path, json=body, headers=AS_MANAGER)
+    assert (again.status_code, again.json()["code"]) == (403, "ticket_invalid")
+
+
+async def test_ask__needs_the_gateway_and_a_caller_who_may_read(
+    plane: Plane, member: Caller, stranger: Caller, session: dict[str, Any]
+) -> None:
+    for caller, headers, status, code in [
+        (member, {}, 401, "unauthenticated"),
+        (member, AS_MANAGER, 403, "forbidden"),
+        (None, AS_GATEWAY, 401, "unauthenticated"),
+        (stranger, AS_GATEWAY, 404, "session_not_found"),
+    ]:
+        refused = await ask(plane, caller, session["id"], headers)
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    missing = await ask(plane, member, str(uuid4()))
+    assert (missing.status_code, missing.json()["code"]) == (404, "session_not_found")
+    assert await plane.connection.fetchval("SELECT count(*) FROM tickets") == 0
+
+
+async def test_ask__without_a_worker_or_an_address_is_409(
+    plane: Plane, member: Caller, session: dict[str, Any]
+) -> None:
+    empty = await make_session(member.http)
+    refused = await ask(plane, member, empty["id"])
+    assert (refused.status_code, refused.json()["code"]) == (409, "worker_not_running")
+    await plane.connection.execute("UPDATE managers SET url = ''")
+    refused = await ask(plane, member, session["id"])
+    assert (refused.status_code, refused.json()["code"]) == (409, "worker_unreachable")
+
+
+async def test_register__address_and_isolation_are_kept_and_shown(
+    plane: Plane, member: Caller
+) -> None:
+    manager_id = uuid4()
+    body = {
+        "manager_id": str(manager_id),
+        "name": "host",
+        "backend": "docker",
+        "max_workers": 3,
+        "agents": [],
+        "url": URL,
+        "isolation": {"network": True, "disk_quota": False},
+    }
+    answer = await plane.http.post("/internal/v1/managers/register", json=body, headers=AS_MANAGER)
+    assert answer.status_code == 200
+    (shown,) = (await member.http.get("/api/v1/system/worker")).json()["managers"]
+    assert UUID(shown["id"]) == manager_id
+    assert (shown["url"], shown["isolation"]) == (URL, body["isolation"])
