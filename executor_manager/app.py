@@ -24,12 +24,14 @@ from executor_manager.loops.status import StatusLoop
 from executor_manager.loops.supervision import SupervisionLoop
 from executor_manager.routes.backend import backend_route
 from executor_manager.routes.version import version
+from executor_manager.routes.workspace import workspace_route
 from executor_manager.services.agents import available_agents
 from executor_manager.services.draining import Draining
 from executor_manager.services.registration import Registration
 from executor_manager.services.state_directory import host_name
 from executor_manager.services.verdicts import Verdicts
 from executor_manager.services.workers import Within
+from executor_manager.services.workspaces import Workspaces
 from executor_manager.settings import Settings
 
 STARTING_DEADLINES = 4
@@ -46,6 +48,9 @@ class Manager:
         self._activation = wiring.build_activation(settings, host)
         self._retirement = wiring.build_retirement(settings, host)
         self._delivery = wiring.build_delivery(host, self._retirement)
+        self.workspaces = Workspaces(
+            control_plane=host.control_plane, workers=host.workers, executors=host.executors
+        )
         self._registration = Registration(
             manager_id=manager_id,
             name=settings.name or host_name(),
@@ -192,7 +197,11 @@ def build_app(manager: Manager) -> Litestar:
     """Of a manager whose backend is open."""
     return build_litestar(
         service="executor_manager",
-        route_handlers=[version, backend_route(manager.host.backend)],
+        route_handlers=[
+            version,
+            backend_route(manager.host.backend),
+            workspace_route(manager.workspaces),
+        ],
         checks={
             "control_plane": manager.check_control_plane,
             "relay": manager.check_relay,

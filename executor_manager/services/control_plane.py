@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 from uuid import UUID
 
 from chassis.client import ServiceClient
-from chassis.errors import CallFailed
+from chassis.errors import CallFailed, DependencyUnavailable
 from chassis.logs import get_logger
 from contracts.endpoint import Endpoint
 from contracts.errors import Code
@@ -29,6 +29,7 @@ from contracts.managers import (
     WorkerReportedState,
     WorkerVerdict,
 )
+from contracts.tickets import REDEEM_TICKET, Redeemed, RedeemTicket
 from executor_manager.services.workers import Worker
 
 Req = TypeVar("Req")
@@ -92,6 +93,15 @@ class ControlPlane:
             worker_id=str(worker.id),
         )
         return answer.granted
+
+    async def redeem(self, ticket: str) -> Redeemed:
+        """Once: a ticket whose redemption got no answer is spent."""
+        if not self.registered.is_set():
+            raise DependencyUnavailable("control_plane", "ask again: we are not registered yet")
+        ask = RedeemTicket(incarnation=self._incarnation, ticket=ticket)
+        return await self._client.call(
+            REDEEM_TICKET, ask, path={"manager_id": str(self.manager_id)}
+        )
 
     async def report(
         self,
