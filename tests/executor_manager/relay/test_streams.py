@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 
+import msgspec
 import pytest
 
 from contracts.relay import RELAY_DELETE
@@ -92,9 +93,11 @@ async def test_an_answer_without_success__makes_nothing_good(
 
 
 async def test_a_client_that_goes_away__is_no_cut_and_lets_go_of_the_upstream(
-    agents_relay: Relay, witness: Witness
+    relay: Relay, witness: Witness
 ) -> None:
-    session = await bind_agent(agents_relay, witness.named())
+    # by the relay that is patient: silence alone would not end it here
+    upstream = msgspec.structs.replace(witness.named(), credential=None)
+    session = await bind_agent(relay, upstream)
     witness.answer = silence
     reader, writer = await session.connect()
     writer.write(post("/models/v1/messages", BODY))
