@@ -7,12 +7,12 @@ from tests.e2e.cases_refusals import problem
 from tests.system.visitor import script
 
 BIG = 24 * 1024 * 1024
-MAKE = (
-    f"head -c {BIG} /dev/urandom > big.bin; sha256sum big.bin | cut -c1-64 > big.sum; "
+LINKS = (
     "mkdir -p folder 'odd name/ü'; echo odd > 'odd name/ü/f+%.txt'; : > empty; "
     "ln -s /etc/passwd out; ln -s ../../../../etc/passwd up; ln -s big.sum inside; "
     "ln -s / root; mkfifo pipe; umask 077; echo mine > private"
 )
+MAKE = f"head -c {BIG} /dev/urandom > big.bin; sha256sum big.bin | cut -c1-64 > big.sum; {LINKS}"
 
 
 async def downloads(scene: Scene) -> None:
@@ -30,8 +30,8 @@ async def downloads(scene: Scene) -> None:
 
 async def escapes(scene: Scene) -> None:
     """Links that lead out, parents, absolute paths, what is no regular file."""
-    shadow = await scene.visitor.send(script({"shell": MAKE.partition("sha256sum")[2]}))
-    await shadow.closed()
+    shadow = await scene.visitor.send(script({"shell": LINKS}))
+    await scene.visitor.succeeded(shadow)
     session = scene.visitor.session_of(shadow)
     for path in (
         "out", "up", "root/etc/passwd", "../spool/entries", "/etc/passwd", "..", ".", "",

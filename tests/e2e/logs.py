@@ -1,4 +1,4 @@
-"""The log as clients are given it: whole, once, in order. For stacks whose database is not ours."""
+"""What holds of the log after every case: as clients are given it, or as the database has it."""
 
 from typing import Any
 from uuid import UUID
@@ -6,18 +6,26 @@ from uuid import UUID
 import msgspec
 
 from contracts.events import LogEntry
-from tests.e2e.cases import Scene
-from tests.system.oracle import Row, attempts_are_current, ends_are_final, text_is_told_once
+from tests.e2e.cases import Check, Scene
+from tests.e2e.stack import Stack
+from tests.system.oracle import (
+    Row,
+    accepted_is_done,
+    attempts_are_current,
+    ends_are_final,
+    log_of,
+    logs_have_no_gap,
+    shadows_saw_all,
+    text_is_told_once,
+)
 
 
 async def told_right(scene: Scene) -> None:
-    """V1 to V4 and V8: each run ended or waits, its stream was what the log has."""
+    """V1 to V4 and V8 of a stack whose database is not ours: by its API."""
     for session in scene.visitor.sessions:
         rows = [_row(entry) for entry in await scene.api.log(f"/api/v1/sessions/{session}")]
         assert [row.seq for row in rows] == list(range(1, len(rows) + 1)), "V3: the log has a gap"
-        attempts_are_current(rows)
-        ends_are_final(rows)
-        text_is_told_once(rows)
+        rows_are_right(rows)
         for run_id in runs_of(scene, session):
             expected = [row.seq for row in rows if row.run_id == run_id]
             shadow = scene.visitor.shadows[run_id]
@@ -26,6 +34,26 @@ async def told_right(scene: Scene) -> None:
             assert seen == expected, f"V8: of {run_id} a client saw {seen}, the log has {expected}"
             state = (await scene.visitor.run(shadow)).state
             assert state in {"succeeded", "failed", "blocked", "canceled"}, f"V1: {run_id} {state}"
+
+
+def recorded_right(stack: Stack) -> Check:
+    """The same by the database of a stack of ours, of all that it holds."""
+
+    async def check(scene: Scene) -> None:
+        await accepted_is_done(stack, scene.visitor)
+        logs = {session: await log_of(stack, session) for session in scene.visitor.sessions}
+        for rows in logs.values():
+            rows_are_right(rows)
+        await logs_have_no_gap(stack)
+        await shadows_saw_all(scene.visitor, logs)
+
+    return check
+
+
+def rows_are_right(rows: list[Row]) -> None:
+    attempts_are_current(rows)
+    ends_are_final(rows)
+    text_is_told_once(rows)
 
 
 def runs_of(scene: Scene, session: UUID) -> list[UUID]:

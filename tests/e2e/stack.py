@@ -47,7 +47,7 @@ SCALED: Environments = {
         "BERTH_CANCEL_GRACE_SECONDS": "2",
         "BERTH_CANCEL_DEADLINE_SECONDS": "10",
         "BERTH_GRACEFUL_SECONDS": "2",
-        "BERTH_IDLE_AFTER_SECONDS": "600",
+        "BERTH_IDLE_AFTER_SECONDS": "15",
         "BERTH_REMOVE_AFTER_SECONDS": "1",
     },
     "executor-manager": {

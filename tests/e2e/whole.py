@@ -1,0 +1,87 @@
+"""The whole of it, on a stack of our own: from nothing, through everything, to nothing."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.cases import Case, Figures, Player, Report
+from tests.e2e.cases_lifecycle import Lifecycle
+from tests.e2e.client import Client, client
+from tests.e2e.engine import Engine
+from tests.e2e.isolation import isolation_cases
+from tests.e2e.leftovers import left_behind
+from tests.e2e.logs import recorded_right
+from tests.e2e.stack import Stack, scratch
+
+PARTS = ("outside", "lifecycle", "isolation", "faults", "hosts")
+AT_ONCE = 4
+SOCKET = "unix:///var/run/docker.sock"
+
+
+class Whole:
+    def __init__(
+        self, report: Report, figures: Figures, outside: list[Case], parts: Sequence[str]
+    ) -> None:
+        self.report = report
+        self.figures = figures
+        self.outside = outside
+        self.parts = parts
+        self.kept: Path | None = None
+
+    async def play(self) -> dict[str, Any]:
+        """What is told besides the cases."""
+        engine = Engine(SOCKET)
+        async with scratch() as folder:
+            stack = Stack(folder, engine)
+            try:
+                async with self.step("the stack is up, from nothing"):
+                    await stack.up()
+                await self.drive(stack)
+            except Exception as error:  # noqa: BLE001 - told, and then all is taken down
+                self.report.failed("the stack", time.monotonic() - self.report.began, error)
+            finally:
+                await self.keep_logs(stack)
+                async with self.step("everything is taken down"):
+                    await stack.down()
+        left = await left_behind(
+            [engine], project=stack.project, managers=stack.managers, places=[folder]
+        )
+        if left:
+            self.report.failed("nothing is left behind", 0.0, AssertionError("; ".join(left)))
+        engine.close()
+        return {"left_behind": len(left), **({"logs": str(self.kept)} if self.kept else {})}
+
+    async def drive(self, stack: Stack) -> None:
+        await stack.open_store()
+        async with client(stack.url, stack.key) as api:
+            await self._quiet(stack, api)
+
+    async def _quiet(self, stack: Stack, api: Client) -> None:
+        """What disturbs nobody, several at once."""
+        lifecycle = Lifecycle(stack)
+        player = Player(api, self.figures, self.report, recorded_right(stack))
+        cases = [
+            *self._of("outside", self.outside),
+            *self._of("lifecycle", lifecycle.quiet()),
+            *self._of("isolation", isolation_cases(stack)),
+        ]
+        await player.play(cases, at_once=AT_ONCE)
+        await player.play(self._of("lifecycle", lifecycle.alone()))
+
+    def _of(self, part: str, cases: list[Case]) -> list[Case]:
+        return cases if part in self.parts else []
+
+    async def keep_logs(self, stack: Stack) -> None:
+        if not self.report.ok:
+            self.kept = Path(tempfile.mkdtemp(prefix=f"{stack.project}-logs-"))
+            await stack.keep_logs(self.kept)
+            self.report.say(f"the services' logs are kept in {self.kept}")
+
+    @contextlib.asynccontextmanager
+    async def step(self, name: str) -> AsyncGenerator[None]:
+        began = time.monotonic()
+        yield
+        self.report.say(f"      {name} ({time.monotonic() - began:.1f} s)")
