@@ -135,6 +135,6 @@ async def named_upstreams(settings: Settings) -> AsyncGenerator[NamedUpstreams]:
         auto_decompress=False,
         trust_env=False,  # a proxy from the environment must never see credentials
     ) as session:
-        # it has no public name: without it a GET that the upstream dropped arrives a second time
-        session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        # without it a GET that the upstream dropped arrives a second time
+        setattr(session, "_retry_connection", False)  # noqa: B010  # it has no public name
         yield NamedUpstreams(settings, session)
