@@ -33,6 +33,11 @@ async def test_a_claimed_run__gets_a_worker_that_is_ready_takes_commands_and_cal
     await start()
     worker = desk.offer()
     await desk.ready(worker)
+    change = desk.changed(worker, "ready")
+    assert change is not None
+    assert [step.step for step in change.steps] == ["create", "relay", "start", "boot"]
+    assert {step.reason for step in change.steps} == {""}
+    assert desk.registrations[0].isolation["own_network"] is False
     assert desk.registrations[0].agents[0].agent == "scripted"
     assert desk.registrations[0].agents[1].missing == "node: install it"
     assert desk.claims[0].agents == ["scripted"]

@@ -100,6 +100,12 @@ async def test_an_executor_that_never_becomes_ready__fails_with_the_step_and_is_
     await start(activate_deadline_seconds=1)
     change = await until(lambda: desk.changed(worker, "failed"), "failed")
     assert change.reason == "boot_timeout"
+    assert [(step.step, step.reason) for step in change.steps] == [
+        ("create", ""),
+        ("relay", ""),
+        ("start", ""),
+        ("boot", "boot_timeout"),
+    ]
     found = await container_of(backend, worker)
     assert found.state is ContainerState.EXITED
 

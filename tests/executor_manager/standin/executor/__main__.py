@@ -1,7 +1,7 @@
 """An executor's outside with nothing inside: its control socket, its spool's mark, its phases.
 
-Files in HOME steer it: `never_ready`, `phase` (what it says of itself), `reason` (why its save
-aside fails), `deaf` (takes no command).
+Files in HOME, or in the spool where HOME is in memory, steer it: `never_ready`, `phase` (what it
+says of itself), `reason` (why its save aside fails), `deaf` (takes no command).
 """
 # ruff: noqa: TID251  # a program of its own, with no settings but its environment
 
@@ -13,14 +13,34 @@ import socket
 import socketserver
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 env = os.environ
 home, control = Path(env["BERTH_HOME_DIR"]), Path(env["BERTH_CONTROL_DIR"])
 workspace, spool = Path(env["BERTH_WORKSPACE_DIR"]), Path(env["BERTH_SPOOL_DIR"])
+agent = (
+    (int(env["BERTH_AGENT_UID"]), int(env["BERTH_AGENT_GID"])) if "BERTH_AGENT_UID" in env else None
+)
+home = spool if agent else home
 boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 state = {"phase": "ready", "since": time.monotonic()}
+
+
+@contextmanager
+def as_agent() -> Generator[None]:
+    """In a container only the agent may touch its workspace, its uid 0 included."""
+    if agent:
+        os.setegid(agent[1])
+        os.seteuid(agent[0])
+    try:
+        yield
+    finally:
+        if agent:
+            os.seteuid(0)
+            os.setegid(0)
 
 
 def callback(body: dict[str, object]) -> int:
@@ -33,7 +53,7 @@ def callback(body: dict[str, object]) -> int:
 
 
 def take(command: dict[str, object]) -> None:
-    with (workspace / "taken").open("a") as taken:
+    with as_agent(), (workspace / "taken").open("a") as taken:
         taken.write(f"{command['type']} {command['id']}\n")
     if command["type"] == "start":
         state["phase"] = "busy"
@@ -62,7 +82,8 @@ class Control(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/supersede":
-            (workspace / "superseded").touch()
+            with as_agent():
+                (workspace / "superseded").touch()
             state["phase"] = "superseded"
             self.answer({})
             return
@@ -109,11 +130,19 @@ class Server(socketserver.ThreadingUnixStreamServer):
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 mark = {"worker_id": env["BERTH_WORKER_ID"], "epoch": int(env["BERTH_EPOCH"]), "boot_id": boot_id}
 (spool / "spool.json").write_text(json.dumps(mark))
-with (workspace / "starts").open("a") as starts:
+with as_agent(), (workspace / "starts").open("a") as starts:
     starts.write(f"{os.getpid()}\n")
 path = control / "executor.sock"
 path.unlink(missing_ok=True)
-while (home / "never_ready").exists() or (workspace / "never_ready").exists():
+
+
+def held() -> bool:
+    with as_agent():
+        kept = (workspace / "never_ready").exists()
+    return kept or (home / "never_ready").exists()
+
+
+while held():
     time.sleep(0.05)
 with Server(str(path), Control) as server:
     server.serve_forever(poll_interval=0.05)
