@@ -1,9 +1,9 @@
 """The end of every process of an agent that has a uid of its own: known by that uid alone.
 
 What the agent did to its parents, sessions, signal handlers or environment makes no difference, and
-nothing is read of a process but its uid. First all are stopped, for what stands still starts no
-other; what still starts faster than it can be found (each process only ever starting the next one)
-is ended by one `kill(-1)` of that uid, which the kernel does while nothing can be started.
+nothing is read of a process but its uid. One `kill(-1)` of that uid ends them all, which the kernel
+does while nothing can be started. Who is to send it can be held up, by the agent or by its limits:
+what is left is stopped, for what stands still starts no other, and then killed one by one.
 """
 
 import signal
@@ -15,8 +15,6 @@ from executor.agents.keeper import GIVE_UP, freeze, signal_all
 from executor.identity import Identity, spawned_as
 
 PAUSE = 0.01
-SWEEP_AFTER = 5
-"""Rounds of finding and killing."""
 SWEEP_DEADLINE = 5.0
 
 _log = get_logger()
@@ -25,15 +23,12 @@ _log = get_logger()
 def end_all(identity: Identity, *, deadline: float = GIVE_UP) -> list[int]:
     """Blocks until none is left; gives what outlived the deadline (an uninterruptible wait)."""
     ends = time.monotonic() + deadline
-    rounds = 0
     while left := identity.processes():
         if time.monotonic() > ends:
             _log.error("agent_outlived_its_kill", processes=left)
             return left
+        _sweep(identity)
         signal_all(freeze(identity.processes), signal.SIGKILL)
-        rounds += 1
-        if rounds > SWEEP_AFTER:
-            _sweep(identity)
         time.sleep(PAUSE)
     return []
 
@@ -50,5 +45,5 @@ def _sweep(identity: Identity) -> None:
             timeout=SWEEP_DEADLINE,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        # it can be stopped by those whom it is to end; the next round begins with them
+        # no room for another process, or it was stopped by those whom it was to end
         _log.warning("sweep_failed", reason=str(error))

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from executor.notes import AttemptNote, Notes
+from executor.notes import AttemptNote, Notes, Restored
 
 
 def test_journal__what_could_not_be_written_is_not_believed(
@@ -28,3 +28,20 @@ def test_journal__what_could_not_be_written_is_not_believed(
     assert notes.live == []
     notes.took_attempt(note)
     assert Notes(tmp_path).live == [note]
+
+
+def test_restoring__is_over_with_the_restored_marker(tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
+    notes.begin_restore()
+    assert Notes(tmp_path).restoring
+    notes.restored = Restored(snapshot_id=None)
+    assert not Notes(tmp_path).restoring
+    assert Notes(tmp_path).restored == Restored(snapshot_id=None)
+
+
+def test_base_manifest__is_forgotten(tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
+    notes.forget_base()
+    notes.base_manifest = b"stored"
+    notes.forget_base()
+    assert Notes(tmp_path).base_manifest is None

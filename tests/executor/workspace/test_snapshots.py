@@ -28,7 +28,7 @@ LIMITS = Limits(max_items=100_000, max_bytes=1 << 34)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("executor.workspace.transfer.pause", lambda _: 0.0)
-    monkeypatch.setattr("chassis.client.BACKOFF_FIRST", 0.0)
+    monkeypatch.setattr("chassis.calls.BACKOFF_FIRST", 0.0)
 
 
 @pytest.fixture
