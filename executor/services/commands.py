@@ -25,7 +25,7 @@ from executor.services.runs.runs import Runs
 from executor.services.stopping import Stopping
 from executor.services.worker import Worker
 
-READY_SECONDS = 3.0
+READY_SECONDS = 4.0
 """Less than the deadline of a delivery."""
 
 ENDINGS: dict[type[CancelRun | ParkRun | InterruptRun], Ending] = {

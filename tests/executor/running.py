@@ -41,6 +41,7 @@ from contracts.wire import Empty
 from executor.app import App
 from executor.services.loading import load_attempts
 from executor.settings import Settings
+from executor.status import ENDED
 from tests.executor.outside import Outside
 
 DEADLINE = 20.0
@@ -94,21 +95,29 @@ class Running:
 
     async def start(self, *steps: dict[str, Any], **changes: Any) -> RunSpec:
         spec = run_spec(*steps, **changes)
-        command = StartRun(id=new_id(), run=spec)
-        assert await self.deliver(command) == [command.id]
+        await self.deliver_surely(StartRun(id=new_id(), run=spec))
         return spec
 
+    async def deliver_surely(self, command: AnyCommand) -> None:
+        """Again and again, as managers do: the executor may still be loading its agents' half."""
+        async with asyncio.timeout(DEADLINE):
+            while await self.deliver(command) != [command.id]:
+                if (status := await self.status()).phase in ENDED:
+                    raise AssertionError(f"it takes nothing more: {status}")
+
     async def cancel(self, spec: RunSpec) -> None:
-        await self.deliver(CancelRun(id=new_id(), run_id=spec.run_id, attempt=spec.attempt))
+        await self.deliver_surely(CancelRun(id=new_id(), run_id=spec.run_id, attempt=spec.attempt))
 
     async def park(self, spec: RunSpec) -> None:
-        await self.deliver(ParkRun(id=new_id(), run_id=spec.run_id, attempt=spec.attempt))
+        await self.deliver_surely(ParkRun(id=new_id(), run_id=spec.run_id, attempt=spec.attempt))
 
     async def interrupt(self, spec: RunSpec) -> None:
-        await self.deliver(InterruptRun(id=new_id(), run_id=spec.run_id, attempt=spec.attempt))
+        await self.deliver_surely(
+            InterruptRun(id=new_id(), run_id=spec.run_id, attempt=spec.attempt)
+        )
 
     async def stop(self) -> None:
-        await self.deliver(StopWorker(id=new_id()))
+        await self.deliver_surely(StopWorker(id=new_id()))
 
     async def answer(self, asked: Asked, kind: str | None = None, text: str | None = None) -> UUID:
         request_id = new_id()
@@ -117,7 +126,7 @@ class Running:
         return request_id
 
     async def tell_answer(self, asked: Asked, request_id: UUID) -> None:
-        await self.deliver(
+        await self.deliver_surely(
             ReplyToAsk(id=new_id(), run_id=asked.run_id, ask_id=asked.ask_id, request_id=request_id)
         )
 
