@@ -1,0 +1,23 @@
+"""Blocking work that does not come back, and what waits behind it."""
+
+import asyncio
+import threading
+
+import pytest
+
+from executor_manager.containers.errors import Timeout
+from executor_manager.containers.threads import Threads
+
+
+async def test_call__given_up_before_it_had_a_thread_is_never_done() -> None:
+    threads = Threads("test", 1)
+    held, done = threading.Event(), threading.Event()
+    holding = asyncio.create_task(threads.call(held.wait, 10))
+    await asyncio.sleep(0)  # it has the thread
+    with pytest.raises(Timeout):
+        await threads.call(done.set, 0.05)
+    held.set()
+    assert await holding
+    await threads.call(lambda: None, 10)  # behind whatever was left in the queue
+    assert not done.is_set()
+    threads.close()
