@@ -1,9 +1,10 @@
 """A container's life, by the engine's own lists and the store's own bytes."""
 
+import contextlib
 import secrets
 from uuid import UUID
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from contracts.human_loop import Reply
@@ -96,8 +97,8 @@ class Lifecycle:
 
     async def approval(self, scene: Scene) -> None:
         """By the engine before, by the store after."""
-        answers = {Reply(decision="reject"): [], Reply(decision="allow"): ["effect"]}
-        for answer, expected in answers.items():
+        answers = ((Reply(decision="reject"), []), (Reply(decision="allow"), ["effect"]))
+        for answer, expected in answers:
             shadow = await scene.visitor.send(script(asks("effect"), {"text": "on\n"}))
             request = await asked(shadow)
             session = scene.visitor.session_of(shadow)
@@ -121,7 +122,8 @@ class Lifecycle:
         try:
             await shadow.kind("run.claimed", count=2, within=WITHIN)
         finally:
-            await threaded(former.unpause)
+            with contextlib.suppress(APIError):  # its manager woke it up
+                await threaded(former.unpause)
         run = await arrived(scene, self.stack, shadow, within=WITHIN)
         assert run.attempt == 2
         assert (await self.engine.session(session)).id != former.id

@@ -76,16 +76,23 @@ class Engine:
 
     async def file(self, container: Container, path: str) -> bytes | None:
         """Of a running or a stopped container; None: it has no such file."""
+        return (await self.files(container, path)).get(path.rpartition("/")[2])
 
-        def read() -> bytes | None:
+    async def files(self, container: Container, path: str) -> dict[str, bytes]:
+        """By name, of a directory; of a file itself alone."""
+
+        def read() -> dict[str, bytes]:
             try:
                 stream, _ = container.get_archive(path)
             except NotFound:
-                return None
+                return {}
+            found: dict[str, bytes] = {}
             with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-                member = archive.getmembers()[0]
-                found = archive.extractfile(member)
-                return found.read() if found else None
+                for member in archive.getmembers():
+                    content = archive.extractfile(member)
+                    if content is not None:
+                        found[member.name.rpartition("/")[2]] = content.read()
+            return found
 
         return await threaded(read)
 

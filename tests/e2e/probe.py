@@ -24,6 +24,8 @@ PTRACE_SEIZE = 0x4206
 CLONE_NEWUSER = 0x10000000
 UNREACHED = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL}
 OWN_UID = 10001
+PIPE_UID = 10002
+"""Of the loopback listener alone: the agent can no more trace it than the executor."""
 KILL_SETGID_SETUID = 1 << 5 | 1 << 6 | 1 << 7
 VIRTUAL = ("/proc", "/sys", "/dev")
 DOORS = ("/berth/control", "/berth/spool", "/berth/control/executor.sock",
@@ -204,7 +206,7 @@ def engine() -> Iterator[str]:
 
 def signals() -> Iterator[str]:
     for pid in others():
-        if uid_of(pid) == 0:
+        if uid_of(pid) in {0, PIPE_UID}:
             try:
                 os.kill(pid, 0)
             except OSError:
@@ -213,7 +215,7 @@ def signals() -> Iterator[str]:
 
 
 def tracing() -> Iterator[str]:
-    for pid in (pid for pid in others() if uid_of(pid) == 0):
+    for pid in (pid for pid in others() if uid_of(pid) in {0, PIPE_UID}):
         if libc.ptrace(PTRACE_SEIZE, pid, 0, 0) == 0:
             yield f"{pid} can be traced"
         looks: dict[str, Callable[[Path], object]] = {
@@ -280,7 +282,7 @@ def becoming() -> Iterator[str]:
 
 def processes() -> Iterator[str]:
     for pid in others():
-        if uid_of(pid) not in {0, OWN_UID, -1}:
+        if uid_of(pid) not in {0, OWN_UID, PIPE_UID, -1}:
             yield f"{pid} of uid {uid_of(pid)}"
     if b"init" not in read("/proc/1/comm") or len(others()) > 64:
         yield f"pid 1 is {read('/proc/1/comm')!r} among {len(others())}"

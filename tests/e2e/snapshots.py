@@ -51,9 +51,9 @@ async def _read(stack: Any, query: str, key: UUID) -> Saved | None:
         return None
     manifest = read_manifest(stack, rows[0]["manifest_key"], rows[0]["manifest_sha256"])
     contents = _blobs(stack, manifest)
-    files = {item: _content(item, contents) for item in manifest.items if item.kind is Kind.FILE}
+    files = [item for item in manifest.items if item.kind is Kind.FILE]
     return Saved(
-        files={_name(item): content for item, content in files.items()},
+        files={_name(item): _content(item, contents) for item in files},
         links={
             _name(item): item.target.decode() for item in manifest.items if item.kind is Kind.LINK
         },

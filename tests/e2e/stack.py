@@ -147,11 +147,8 @@ class Stack:
         """All that `init` made for this deployment."""
         found: dict[str, str] = {}
         for service in ("postgres", "s3", "control-plane", "gateway", "executor-manager"):
-            container = await self.one(service)
-            listed = await self.engine.run(container, "ls", "/secrets", uid=0)
-            for name in listed.output.split():
-                content = await self.engine.file(container, f"/secrets/{name}")
-                found[name] = (content or b"").decode().strip()
+            files = await self.engine.files(await self.one(service), "/secrets")
+            found |= {name: content.decode().strip() for name, content in files.items()}
         return found
 
     async def healthy(self, service: str) -> None:

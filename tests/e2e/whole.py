@@ -11,6 +11,7 @@ from tests.e2e.cases import Case, Figures, Player, Report
 from tests.e2e.cases_lifecycle import Lifecycle
 from tests.e2e.client import Client, client
 from tests.e2e.engine import Engine
+from tests.e2e.faults import Faults
 from tests.e2e.isolation import isolation_cases
 from tests.e2e.leftovers import left_behind
 from tests.e2e.logs import recorded_right
@@ -58,6 +59,7 @@ class Whole:
         await stack.open_store()
         async with client(stack.url, stack.key) as api:
             await self._quiet(stack, api)
+            await self._faults(stack, api)
 
     async def _quiet(self, stack: Stack, api: Client) -> None:
         """What disturbs nobody, several at once."""
@@ -70,6 +72,14 @@ class Whole:
         ]
         await player.play(cases, at_once=AT_ONCE)
         await player.play(self._of("lifecycle", lifecycle.alone()))
+
+    async def _faults(self, stack: Stack, api: Client) -> None:
+        """One at a time, each on several runs."""
+        if "faults" in self.parts:
+            async with self.step("two control planes"):
+                await stack.scale("control-plane", 2)
+            player = Player(api, self.figures, self.report, recorded_right(stack))
+            await player.play(Faults(stack).cases())
 
     def _of(self, part: str, cases: list[Case]) -> list[Case]:
         return cases if part in self.parts else []
