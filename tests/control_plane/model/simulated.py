@@ -15,10 +15,12 @@ from contracts.commands import (
     ReplyToAsk,
     StartRun,
     StopWorker,
+    SyncWorker,
 )
 from contracts.errors import Code
 from contracts.managers import PollCommands, WorkerChange
 from contracts.reasons import Reason
+from contracts.snapshots import SnapshotKind
 from contracts.spool import (
     AnyEntry,
     RunParkedReported,
@@ -116,6 +118,8 @@ class Fleet:
                 saved = berth.snapshot()
                 stopped = WorkerStoppedReported(**executor.entry(), snapshot_id=saved.snapshot.id)
                 await self.say(executor, saved, stopped)
+            case SyncWorker():
+                await self.say(executor, berth.snapshot(SnapshotKind.CHECKPOINT))
             case RemoveWorker():
                 executor.gone = True
                 change = WorkerChange(
