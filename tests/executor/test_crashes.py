@@ -38,6 +38,7 @@ ASKING = ["grant.taken"]
 STOPPING = [name for name in NAMES if name.startswith("stop.")]
 SIDE = [name for name in NAMES if name.startswith("side.")]
 IN_PLACE = ["activation.after_interrupted"]
+BEFORE_COMMANDS = ["activation.before_ready", "loading.before_import"]
 RUNNING = [
     name
     for name in NAMES
@@ -115,7 +116,7 @@ async def test_run__killed_at_every_step(
     assert before
     spec_id = uuid4()
     async with process(place, outside, failpoints=f"{name}=kill9") as known:
-        if name != "activation.before_ready":
+        if name not in BEFORE_COMMANDS:
             await known.phase(ExecutorPhase.READY)
             await known.start(*STEPS, run_id=spec_id)
         assert await known.gone() == -9
