@@ -129,6 +129,7 @@ def test_networks__postgres_and_the_store_are_apart(composed: dict[str, dict[str
     def on(network: str) -> set[str]:
         return {name for name, one in composed.items() if network in (one.get("networks") or {})}
 
+    # "front": migrations, for stores that run elsewhere
     assert on("data") == {"postgres", "migrate", "control-plane", "cli"}
     assert on("store") == {"s3", "migrate", "control-plane", "relay"}
     assert {name for name, one in composed.items() if one.get("ports")} == {"gateway"}
