@@ -130,6 +130,7 @@ class Images:
                 labels={MADE_OF: digest, MADE_FOR: own.tag},
                 buildargs={"BASE_IMAGE": PYTHON.tag, **build_arguments()},
                 rm=True,
+                forcerm=True,
                 timeout=BUILD_SECONDS,
             )
         self._forget_former(own)
@@ -176,7 +177,7 @@ class Images:
         with tempfile.TemporaryDirectory() as context:
             lines = [f"FROM {bare}", f'LABEL {MADE_OF}="{digest}"', *standin.changes]
             (Path(context) / "Dockerfile").write_text("\n".join(lines) + "\n")
-            self._engine.images.build(path=context, tag=standin.tag, rm=True)
+            self._engine.images.build(path=context, tag=standin.tag, rm=True, forcerm=True)
         self._engine.images.remove(bare)
 
     def _has(self, tag: str, digest: str) -> bool:
