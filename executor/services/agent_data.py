@@ -110,8 +110,7 @@ class _Files:
         session_id = self.history().sessions.get(profile.name) if profile else None
         if profile is None or session_id is None:
             return None
-        # no start of a new workspace waits for what it needs
-        from executor.agents.state import broken_state  # noqa: PLC0415
+        from executor.agents.state import broken_state  # noqa: PLC0415 - no start waits for it
 
         return broken_state(profile, home=self._home, session_id=session_id)
 

@@ -6,6 +6,7 @@ for the next session.
 
 import asyncio
 from dataclasses import dataclass
+from uuid import UUID
 
 from chassis.errors import CallFailed
 from chassis.logs import get_logger
@@ -33,10 +34,17 @@ class IdleLoop:
             if idle.get(worker.id, 0.0) >= self.idle_after:
                 await self._ask(worker)
         if idle and not self.workers.free and not any(map(self._stops, self.workers)):
-            longest = max(idle, key=lambda worker_id: idle[worker_id])
-            worker = self.workers.get(longest)
-            if worker is not None and idle[longest] >= self.idle_after_when_full:
-                await self._ask(worker)
+            await self._make_room(idle)
+
+    async def _make_room(self, idle: dict[UUID, float]) -> None:
+        """By the one that is idle longest; by the next, if that one is refused."""
+        for worker_id in sorted(idle, key=lambda one: idle[one], reverse=True):
+            worker = self.workers.get(worker_id)
+            if worker is None or idle[worker_id] < self.idle_after_when_full:
+                continue
+            await self._ask(worker)
+            if self._stops(worker):
+                return
 
     def _idle(self, worker: Worker) -> float:
         """For how long; 0 for one that must not be asked."""

@@ -15,8 +15,6 @@ from executor_manager.containers import places
 from executor_manager.containers.backend import ContainerState
 from executor_manager.containers.docker_backend import DockerBackend, DockerSite
 from executor_manager.containers.docker_configuration import DockerOptions, labels
-from executor_manager.containers.docker_engine import Engine
-from executor_manager.containers.docker_host_paths import below, own_container
 from executor_manager.containers.docker_places import Volumes
 from executor_manager.containers.errors import (
     BackendError,
@@ -371,33 +369,3 @@ async def test_inspect__shows_the_flags_and_four_mounts(
         "/berth/agent": f"{short_dir}/k/{short}/agent",
     }
     assert UUID(seen["Config"]["Labels"]["berth.session"]) == container.identity.session_id
-
-
-async def test_host_path__in_a_container_is_told_by_its_own_mounts(
-    engine: RealEngine, resident_image: str, short_dir: Path
-) -> None:
-    looking = await asyncio.to_thread(
-        engine.client.containers.create,
-        resident_image,
-        entrypoint=["cat", "/proc/self/mountinfo"],
-        volumes={str(short_dir): {"bind": "/var/lib/berth", "mode": "rw"}},
-        network_mode="none",
-    )
-    try:
-        await asyncio.to_thread(looking.start)
-        await asyncio.to_thread(looking.wait)
-        mountinfo = (await asyncio.to_thread(looking.logs)).decode()
-        assert own_container(mountinfo) == looking.id
-        found = await asyncio.to_thread(Engine(engine.host, 10).inspect, looking.id)
-    finally:
-        await asyncio.to_thread(looking.remove, force=True)
-    assert found is not None
-    path = below(found.mounts, Path("/var/lib/berth/state"), "BERTH_STATE_HOST_DIR")
-    assert path == short_dir / "state"
-    with pytest.raises(BackendError, match="BERTH_STATE_HOST_DIR"):
-        below(found.mounts, Path("/elsewhere"), "BERTH_STATE_HOST_DIR")
-
-
-def test_host_path__of_mounts_that_only_name_containers_is_none() -> None:
-    shared = f"40 22 0:36 / /var/lib/docker/containers/{'a' * 64}/mounts/shm rw - tmpfs shm rw\n"
-    assert own_container(shared) is None
