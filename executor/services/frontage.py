@@ -60,6 +60,7 @@ class Frontage:
             raise Stale(Code.STALE_EPOCH, f"this worker's epoch is {settings.epoch}")
 
     def _phase(self) -> ExecutorPhase:
-        if self._superseded:
-            return ExecutorPhase.SUPERSEDED
-        return ExecutorPhase.FAILED if self.refusal else ExecutorPhase.STARTING
+        # superseded or not: before the spool is open nobody knows what there is to save
+        if not self.refusal:
+            return ExecutorPhase.STARTING
+        return ExecutorPhase.SUPERSEDED if self._superseded else ExecutorPhase.FAILED

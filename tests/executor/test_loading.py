@@ -21,8 +21,11 @@ from contracts.executors import (
     ExecutorPhase,
     Supersede,
 )
+from contracts.wire import Empty
 from executor.app import App
+from executor.services.frontage import Frontage
 from executor.services.loading import load_attempts
+from executor.spool import host_boot_id
 from tests.executor.outside import Outside
 from tests.executor.running import Running, run_spec, running, settings_at
 
@@ -74,3 +77,13 @@ async def test_worker__of_another_id_is_refused(place: Path, outside: Outside) -
             await calls.call(EXECUTOR_SUPERSEDE, Supersede(worker_id=other, epoch=1))
         assert undelivered.value.code == unsuperseded.value.code == Code.STALE_EPOCH
         assert (await executor.status()).phase is ExecutorPhase.READY
+
+
+async def test_superseded_before_its_spool_is_open__has_not_ended(place: Path) -> None:
+    frontage = Frontage(settings_at(place), host_boot_id())
+    await frontage.supersede(Supersede(epoch=1))
+    # SUPERSEDED without a reason says that all is saved: its directories would be removed
+    assert (await frontage.status(Empty())).phase is ExecutorPhase.STARTING
+    frontage.refusal = "spool_other_boot_id"
+    refused = await frontage.status(Empty())
+    assert (refused.phase, refused.reason) == (ExecutorPhase.SUPERSEDED, frontage.refusal)
