@@ -268,6 +268,7 @@ async def test_finish__unsaved_is_told_and_saved_afterwards(
     place: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("executor.services.runs.runs.SAVE_PAUSE", 0.0)
+    monkeypatch.setattr("executor.workspace.transfer.pause", lambda _attempt: 0.1)
     async with running(place, outside) as executor:
         outside.fail_next("put", *[503] * 10)
         await executor.start({"text": "x"}, save_deadline_seconds=0.5)
