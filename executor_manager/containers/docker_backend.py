@@ -168,7 +168,6 @@ class DockerBackend:
                 found = self._view.find(name)
                 if found is None or found.id is None:
                     raise
-                self._ids[name] = found.id
                 return found.container
             failpoint_sync("docker.after_create")
             return Container(

@@ -1,7 +1,8 @@
 """The containers of this manager as the engine and our directories show them, side by side.
 
 One whose container the engine does not have any more, while its directories are here, has exited
-and can be started: then it is made again over them.
+and can be started: then it is made again over them. Until it is, its new container was never
+started, and still it has exited: its directories say so.
 """
 
 import threading
@@ -76,7 +77,7 @@ class View:
                 return Found(seen.id, self._container(identity, seen.state))
             if record is not None:
                 raise NameTaken(f"another's container has the name {name}")
-        return Found(None, self._lost(record)) if record is not None else None
+        return Found(None, self._unstarted(record.identity)) if record is not None else None
 
     def known(self, name: str) -> Found:
         if (found := self.find(name)) is None:
@@ -124,9 +125,12 @@ class View:
         return identity if ours.items() <= labels.items() else None
 
     def _listed(self, identity: Identity, one: Listed) -> Container | None:
-        if _STATES[one.state] is not ContainerState.EXITED:
+        state = _STATES[one.state]
+        if state is ContainerState.CREATED:
+            return self._unstarted(identity)
+        if state is not ContainerState.EXITED:
             directories = self._places.directories(identity.name)
-            return Container(identity=identity, state=_STATES[one.state], directories=directories)
+            return Container(identity=identity, state=state, directories=directories)
         start = self._starts[one.id]
         ended = self._ended.get(one.id)
         if ended is None or ended.start != start:
@@ -148,6 +152,8 @@ class View:
 
     def _container(self, identity: Identity, state: State) -> Container:
         kind = _STATES[state.status]
+        if kind is ContainerState.CREATED:
+            return self._unstarted(identity)
         exited = kind is ContainerState.EXITED
         code = _signed(state.exit_code)
         return Container(
@@ -162,12 +168,14 @@ class View:
             stopped_at=state.finished if exited else None,
         )
 
-    def _lost(self, record: Record) -> Container:
-        """Of which only the directories are left. Never used: it counts as never started."""
-        directories = self._places.directories(record.name)
+    def _unstarted(self, identity: Identity) -> Container:
+        """The engine has started none over its directories. Only if they were never used, none was
+        ever started: what they hold may be an earlier one's, that the engine lost.
+        """
+        directories = self._places.directories(identity.name)
         exited = used(directories)
         return Container(
-            identity=record.identity,
+            identity=identity,
             state=ContainerState.EXITED if exited else ContainerState.CREATED,
             directories=directories,
             # an engine that lost its data may have left processes behind

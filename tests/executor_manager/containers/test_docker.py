@@ -231,6 +231,30 @@ async def test_never_started_and_lost__has_nothing_to_save(backend: DockerBacken
     assert (await backend.start(container.name)).state is ContainerState.RUNNING
 
 
+async def test_lost_and_made_again_but_not_started__still_has_something_to_save(
+    backend: DockerBackend, second: DockerBackend
+) -> None:
+    wanted = spec()
+    container = await started(backend, wanted)
+    found = await asyncio.to_thread(backend._view.known, container.name)
+    await backend.stop(container.name, 5)
+    await asyncio.to_thread(backend._engine.remove, str(found.id))
+
+    def break_off(_: str) -> None:
+        raise FailpointReached("before the start")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend._engine, "start", break_off)
+        with pytest.raises(FailpointReached):
+            await backend.start(container.name)
+    (listed,) = (await second.list()).containers
+    # as never started it would count as one with nothing to save, and be removed
+    assert (listed.state, listed.tree_gone) == (ContainerState.EXITED, True)
+    assert listed == await second.get(container.name)
+    assert await second.adopt_or_create(wanted) == listed
+    assert (await second.start(container.name)).state is ContainerState.RUNNING
+
+
 async def test_list__asks_for_an_end_once_and_again_after_the_next_start(
     backend: DockerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
