@@ -1,4 +1,4 @@
-"""Done-when 3, on the stack's own engine: each part killed mid-stream and in a tool call, the
+"""On the stack's own engine: each part killed mid-stream and in a tool call, the
 database and the object store away during a save.
 """
 

@@ -1,4 +1,4 @@
-"""Done-when 2: no key and no token inside, no address but loopback, no way to the executor.
+"""No key and no token inside, no address but loopback, no way to the executor.
 
 Asked in a running session, as the agent by its own tool and as the container's root by the engine;
 then every check is shown red in a container that has just that weakness.

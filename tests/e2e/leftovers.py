@@ -1,4 +1,4 @@
-"""What is left after everything was taken down, as the engines and the kernel tell it."""
+"""What is left after everything was taken down, as the engine and the kernel tell it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,13 +8,10 @@ from tests.e2e.stack import PROJECT_LABEL
 
 
 async def left_behind(
-    engines: Iterable[Engine], *, project: str, managers: Iterable[str], places: Iterable[Path] = ()
+    engine: Engine, *, project: str, managers: Iterable[str], places: Iterable[Path]
 ) -> list[str]:
     """Containers, volumes and networks by our labels; mounts and sockets by our names."""
-    found: list[str] = []
-    for engine in engines:
-        found += await _of_engine(engine, project, managers)
-    return found + _of_kernel([project, *map(str, places)])
+    return await _of_engine(engine, project, managers) + _of_kernel([project, *map(str, places)])
 
 
 def _of_kernel(names: list[str]) -> list[str]:

@@ -80,6 +80,8 @@ class Stack:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = ""
+        self.files = [COMPOSE]
+        self.variables = {"BERTH_PORT": f"127.0.0.1:{self.port}", "S3_IMAGE": STORE_IMAGE}
         self.environments = {name: dict(values) for name, values in SCALED.items()}
         self.managers: set[str] = set()
         self._s3: Any = None
@@ -92,9 +94,9 @@ class Stack:
         override.write_text(json.dumps({"services": services}))
         return await command(
             str(Path(sys.executable).parent / "docker-compose"),
-            "-p", self.project, "-f", str(COMPOSE), "-f", str(override), *words,
-            env={"BERTH_PORT": f"127.0.0.1:{self.port}", "S3_IMAGE": STORE_IMAGE},
-            engine=self.engine.host, within=within,
+            "-p", self.project,
+            *(word for file in (*self.files, override) for word in ("-f", str(file))), *words,
+            env=self.variables, engine=self.engine.host, within=within,
         )  # fmt: skip
 
     async def up(self, **scale: int) -> None:
@@ -115,10 +117,13 @@ class Stack:
         await self.compose("up", "-d", "--wait", "--no-deps", f"--scale={service}={count}", service)
 
     async def down(self) -> None:
-        """The manager first, and told to drain: no other takes its sessions."""
+        """For good, as `make compose-down`: the manager first, which would make sessions anew."""
         with contextlib.suppress(Exception):
             await self.learn_managers()
-        await self.compose("down", "-v", "--remove-orphans", "-t", "30")
+        await self.compose("stop", "-t", "30", "executor-manager")
+        for container in await self.own_sessions():
+            await asyncio.to_thread(container.remove, force=True, v=True)
+        await self.compose("down", "-v", "--remove-orphans", "-t", "10")
 
     async def learn_managers(self) -> None:
         rows = await self.fetch("SELECT id FROM managers")

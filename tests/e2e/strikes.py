@@ -57,8 +57,8 @@ class Striker:
         runs = await asyncio.gather(
             *(arrived(scene, self.stack, shadow, within=OVER) for shadow in shadows)
         )
-        wrong = {run.id: run.attempt for run in runs if run.attempt > strike.attempt}
-        assert not wrong, f"more attempts than {strike.attempt}: {wrong}"
+        wrong = {run.id: run.attempt for run in runs if run.attempt != strike.attempt}
+        assert not wrong, f"not in attempt {strike.attempt}: {wrong}"
         await asyncio.gather(*(self._as_before(run, strike, before) for run in runs))
         await quiet(self.stack)
         await self._nothing_besides(set(sessions))

@@ -31,6 +31,8 @@ class Voyage:
 
     moment: Moment
     seed: int
+    long: float = 6.0
+    """Seconds of its tool, the first time that it is called."""
 
     @property
     def piece(self) -> int:
@@ -40,7 +42,7 @@ class Voyage:
     def prompt(self) -> str:
         middle: dict[str, object] = numbered(120, delay=0.05)
         if self.moment == "tool":
-            middle = {"shell": "echo begun >> tool.txt; sleep 6; echo ended >> tool.txt"}
+            middle = {"shell": f"test -e tool.txt || {{ touch tool.txt; sleep {self.long}; }}"}
         return script(
             {"text": "#1; #2; "},
             {"effect": {"path": LEDGER, "key": "before"}},

@@ -1,5 +1,6 @@
 """The whole of it, on a stack of our own: from nothing, through everything, to nothing."""
 
+import asyncio
 import contextlib
 import tempfile
 import time
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.cases import Case, Figures, Player, Report
+from tests.e2e.cases_hosts import HostCases
 from tests.e2e.cases_lifecycle import Lifecycle
 from tests.e2e.client import Client, client
 from tests.e2e.engine import Engine
 from tests.e2e.faults import Faults
+from tests.e2e.hosts import Hosts
 from tests.e2e.isolation import isolation_cases
 from tests.e2e.leftovers import left_behind
 from tests.e2e.logs import recorded_right
@@ -37,29 +40,50 @@ class Whole:
         engine = Engine(SOCKET)
         async with scratch() as folder:
             stack = Stack(folder, engine)
+            hosts = Hosts(folder) if "hosts" in self.parts else None
             try:
-                async with self.step("the stack is up, from nothing"):
-                    await stack.up()
-                await self.drive(stack)
+                await self._start(stack, hosts)
+                await self.drive(stack, hosts)
             except Exception as error:  # noqa: BLE001 - told, and then all is taken down
                 self.report.failed("the stack", time.monotonic() - self.report.began, error)
             finally:
-                await self.keep_logs(stack)
+                await self.keep_logs(stack, hosts)
                 async with self.step("everything is taken down"):
-                    await stack.down()
+                    await self._end(stack, hosts)
+        places = [folder, *(hosts.places if hosts else [])]
         left = await left_behind(
-            [engine], project=stack.project, managers=stack.managers, places=[folder]
+            engine, project=stack.project, managers=stack.managers, places=places
         )
         if left:
             self.report.failed("nothing is left behind", 0.0, AssertionError("; ".join(left)))
         engine.close()
         return {"left_behind": len(left), **({"logs": str(self.kept)} if self.kept else {})}
 
-    async def drive(self, stack: Stack) -> None:
-        await stack.open_store()
+    async def _start(self, stack: Stack, hosts: Hosts | None) -> None:
+        if hosts is not None:
+            async with self.step("two hosts are up"):
+                await hosts.up(stack)
+        async with self.step("the stack is up, from nothing"):
+            await stack.up()
+            await stack.open_store()
+
+    async def _end(self, stack: Stack, hosts: Hosts | None) -> None:
+        """Both, whatever becomes of the first."""
+        try:
+            await stack.down()
+        finally:
+            if hosts is not None:
+                await hosts.down()
+
+    async def drive(self, stack: Stack, hosts: Hosts | None) -> None:
         async with client(stack.url, stack.key) as api:
+            loading = asyncio.create_task(hosts.load(stack.engine)) if hosts else None
             await self._quiet(stack, api)
             await self._faults(stack, api)
+            if hosts is not None and loading is not None:
+                await loading
+                player = Player(api, self.figures, self.report, recorded_right(stack))
+                await player.play(HostCases(stack, hosts).cases())
 
     async def _quiet(self, stack: Stack, api: Client) -> None:
         """What disturbs nobody, several at once."""
@@ -75,19 +99,22 @@ class Whole:
 
     async def _faults(self, stack: Stack, api: Client) -> None:
         """One at a time, each on several runs."""
-        if "faults" in self.parts:
+        if {"faults", "hosts"} & {*self.parts}:
             async with self.step("two control planes"):
                 await stack.scale("control-plane", 2)
+        if "faults" in self.parts:
             player = Player(api, self.figures, self.report, recorded_right(stack))
             await player.play(Faults(stack).cases())
 
     def _of(self, part: str, cases: list[Case]) -> list[Case]:
         return cases if part in self.parts else []
 
-    async def keep_logs(self, stack: Stack) -> None:
+    async def keep_logs(self, stack: Stack, hosts: Hosts | None) -> None:
         if not self.report.ok:
             self.kept = Path(tempfile.mkdtemp(prefix=f"{stack.project}-logs-"))
             await stack.keep_logs(self.kept)
+            if hosts is not None:
+                await hosts.keep_logs(self.kept)
             self.report.say(f"the services' logs are kept in {self.kept}")
 
     @contextlib.asynccontextmanager
