@@ -73,6 +73,7 @@ async def open_worker(settings: Settings) -> Worker:
     """Raises `SpoolRefused`."""
     # first: it changes the groups of the whole process
     threads = AgentThreads(identity_of(settings.agent_uid, settings.agent_gid))
+    threads.fill()
     tree = Tree(settings.workspace_dir, threads)
     clock = SystemClock()
     boot_id = host_boot_id()

@@ -11,6 +11,7 @@ from chassis.settings import SettingsError, load
 from chassis.telemetry import configure_tracing, stop_tracing
 from executor.app import App
 from executor.settings import Settings
+from executor.threads import own_threads
 
 _log = get_logger()
 
@@ -38,6 +39,7 @@ async def _run(settings: Settings) -> None:
     """Until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(own_threads())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     path = str(settings.control_dir / "executor.sock")

@@ -1,0 +1,42 @@
+"""Threads when nothing may be started any more: an agent has used up the container's processes."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from contracts.executors import ExecutorPhase
+from executor.threads import AGENT_THREADS, OWN_THREADS, AgentThreads, in_thread, own_threads
+from tests.executor.outside import Outside
+from tests.executor.running import process
+
+
+def refuse(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+async def test_threads__are_all_there_when_none_can_be_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agents = AgentThreads(None)
+    asyncio.get_running_loop().set_default_executor(own_threads())
+    agents.fill()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    own, theirs = threading.Barrier(OWN_THREADS), threading.Barrier(AGENT_THREADS)
+    await asyncio.gather(
+        *(in_thread(own.wait, 10) for _ in range(OWN_THREADS)),
+        *(agents.run(theirs.wait, 10) for _ in range(AGENT_THREADS)),
+    )
+
+
+async def test_executor__has_made_them_when_it_is_ready(place: Path, outside: Outside) -> None:
+    async with process(place, outside) as executor:
+        await executor.phase(ExecutorPhase.READY)
+        # the main one besides
+        assert threads_of(executor.process.pid) == 1 + OWN_THREADS + AGENT_THREADS
+
+
+def threads_of(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("Threads:")[2].split()[0])
