@@ -2,12 +2,14 @@
 
 import httpx
 
-from chassis.calls import ATTEMPTS, Calls, Incoming, Outgoing, Unreachable
+from chassis.calls import ATTEMPTS, Calls, Incoming, Outgoing, Unreachable, Unreadable
 from chassis.clock import Clock
 
 CONNECT_SECONDS = 3.0
 KEEP_IDLE_SECONDS = 20.0
 """Less than a server keeps an idle connection (`chassis.server`), or calls meet its end."""
+ANSWER_BYTES = 32 * 1024 * 1024
+"""Whoever answers may be a session's: its answer must not fill our memory."""
 
 
 class ServiceClient(Calls):
@@ -36,21 +38,35 @@ class _Httpx:
             ),
             trust_env=False,  # a proxy from the environment must never see these calls
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+            headers={"accept-encoding": "identity"},
         )
 
     async def exchange(self, request: Outgoing) -> Incoming:
-        """Raises `Unreachable`, `TimeoutError`."""
+        """Raises `Unreachable`, `Unreadable`, `TimeoutError`."""
         try:
-            answer = await self._http.request(
+            async with self._http.stream(
                 request.method, request.path, headers=request.headers, content=request.content
-            )
+            ) as answer:
+                content = await _content(answer)
         except httpx.ConnectTimeout as error:  # nothing was sent yet
             raise Unreachable(repr(error)) from error
         except httpx.TimeoutException as error:
             raise TimeoutError(repr(error)) from error
         except httpx.TransportError as error:
             raise Unreachable(repr(error)) from error
-        return Incoming(status=answer.status_code, headers=answer.headers, content=answer.content)
+        return Incoming(status=answer.status_code, headers=answer.headers, content=content)
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+
+async def _content(answer: httpx.Response) -> bytes:
+    """As it came: unpacked, a few bytes can be any number."""
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise Unreadable("the answer is packed, and nobody asked for that")
+    content = bytearray()
+    async for chunk in answer.aiter_raw():
+        content += chunk
+        if len(content) > ANSWER_BYTES:
+            raise Unreadable(f"the answer has more than {ANSWER_BYTES} bytes")
+    return bytes(content)

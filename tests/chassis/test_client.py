@@ -1,6 +1,7 @@
 """Calls between services against a real server on a Unix socket or a port."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -117,6 +118,29 @@ async def test_unix_socket__is_called_like_a_port(tmp_path: Path) -> None:
     async with serving(app, uds=path) as url, ServiceClient(url, uds=path, target="peer") as client:
         assert await client.call(ECHO, Echo(text="2"), path={"name": "1"}) == Echo(text="12")
     assert os.listdir(tmp_path) == []  # noqa: PTH208  # pathlib may not be used in a coroutine
+
+
+@pytest.mark.parametrize(
+    ("field", "told"), [("X-None: 0", "more than"), ("Content-Encoding: zstd", "packed")]
+)
+async def test_answer__without_end_or_packed_is_not_read(
+    tmp_path: Path, field: str, told: str
+) -> None:
+    async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 200 OK\r\n{field}\r\n\r\n".encode())
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(bytes(1024 * 1024))
+                await writer.drain()
+
+    path = str(tmp_path / "peer.sock")
+    async with (
+        await asyncio.start_unix_server(pour, path),
+        ServiceClient("http://peer", uds=path, target="peer", attempts=1) as client,
+    ):
+        with pytest.raises(CallFailed, match=told) as failed:
+            await client.call(READ, Empty(), deadline=20)
+        assert failed.value.kind == "http"
 
 
 async def test_idempotent__is_tried_again(client: ServiceClient, peer: Peer) -> None:
