@@ -3,8 +3,10 @@
 Nothing is kept here: what the reader does not take is not read from the executor.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import os
+import stat
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
 import aiohttp
@@ -95,20 +97,43 @@ async def _asked(socket: str, query: str) -> AsyncGenerator[aiohttp.ClientRespon
     trace = traceparent()
     headers = {"traceparent": trace} if trace else {}
     url = URL(f"http://executor{WORKSPACE_FILE}?{query}", encoded=True)
-    connector = aiohttp.UnixConnector(path=socket, force_close=True)
     try:
-        async with (
-            aiohttp.ClientSession(
-                connector=connector, timeout=_TIMES, auto_decompress=False, trust_env=False
-            ) as session,
-            session.get(url, headers=headers, allow_redirects=False) as response,
-        ):
-            yield response
+        with _itself(socket) as path:
+            async with (
+                aiohttp.ClientSession(
+                    connector=aiohttp.UnixConnector(path=path, force_close=True),
+                    timeout=_TIMES,
+                    auto_decompress=False,
+                    trust_env=False,
+                ) as session,
+                session.get(url, headers=headers, allow_redirects=False) as response,
+            ):
+                yield response
     except aiohttp.ServerTimeoutError as error:
         raise BerthError(Code.UPSTREAM_TIMEOUT, "the executor does not answer") from error
     except aiohttp.ClientError as error:
-        how = "ask again: it may be starting anew"
-        raise DependencyUnavailable("executor", how, retry_after=1) from error
+        raise _away() from error
+
+
+@contextmanager
+def _itself(socket: str) -> Generator[str]:
+    """A path to the very socket: its directory is the session's, and a link in it could lead to
+    another session's files.
+    """
+    try:
+        handle = os.open(socket, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _away() from error
+    try:
+        if not stat.S_ISSOCK(os.fstat(handle).st_mode):
+            raise _away()
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
+
+
+def _away() -> DependencyUnavailable:
+    return DependencyUnavailable("executor", "ask again: it may be starting anew", retry_after=1)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> BerthError:

@@ -120,6 +120,19 @@ async def test_dead_executor__is_away(
     assert (status, code) == (503, Code.DEPENDENCY_UNAVAILABLE)
 
 
+async def test_a_link_to_another_workers_socket__is_not_followed(
+    url: str, desk: Desk, backend: ProcessBackend, worker: WorkerGrant
+) -> None:
+    """What runs as the executor owns the directory of its socket."""
+    other = desk.offer()
+    await desk.ready(other)
+    here = backend.address(await container_of(backend, worker))
+    here.unlink()
+    here.symlink_to(backend.address(await container_of(backend, other)))
+    status, _, code = await asked(url, ticket(desk, worker))
+    assert (status, code) == (503, Code.DEPENDENCY_UNAVAILABLE)
+
+
 async def test_executor_that_breaks_off__is_no_whole_file(
     url: str, desk: Desk, worker: WorkerGrant
 ) -> None:
