@@ -3,7 +3,7 @@
 import asyncio
 import errno
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from executor_manager.containers.errors import BackendError, NoSpace, Timeout
@@ -27,9 +27,11 @@ class Threads:
         try:
             async with asyncio.timeout(deadline):
                 return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            _give_up(asked, done)
+            raise
         except TimeoutError:
-            done.add_done_callback(_ignore)
-            asked.cancel()  # what still waits for a thread would be done long after it was given up
+            _give_up(asked, done)
             raise Timeout(f"no answer within {deadline:g} s") from None
         except OSError as error:
             kind = NoSpace if error.errno in _NO_SPACE else BackendError
@@ -41,6 +43,12 @@ class Threads:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _give_up(asked: Future[T], done: asyncio.Future[T]) -> None:
+    """What still waits for a thread would be done long after somebody else took over."""
+    done.add_done_callback(_ignore)
+    asked.cancel()
 
 
 def _ignore(done: asyncio.Future[T]) -> None:

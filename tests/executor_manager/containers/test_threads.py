@@ -21,3 +21,19 @@ async def test_call__given_up_before_it_had_a_thread_is_never_done() -> None:
     await threads.call(lambda: None, 10)  # behind whatever was left in the queue
     assert not done.is_set()
     threads.close()
+
+
+async def test_call__cancelled_before_it_had_a_thread_is_never_done() -> None:
+    """A graver duty has taken over: what the former one asked for must not come after it."""
+    threads = Threads("test", 1)
+    held, done = threading.Event(), threading.Event()
+    holding = asyncio.create_task(threads.call(held.wait, 10))
+    waiting = asyncio.create_task(threads.call(done.set, 10))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    held.set()
+    assert await holding
+    await threads.call(lambda: None, 10)
+    assert not done.is_set()
+    threads.close()
