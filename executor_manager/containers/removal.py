@@ -2,12 +2,14 @@
 
 Never by path and never through a link: each directory is opened in the one that holds it.
 Directories found inside are first moved up beside the root, so a tree of any depth needs a handful
-of descriptors and no recursion; what was interrupted goes on where it was.
+of descriptors and no recursion; what was interrupted goes on where it was. Names are taken as they
+come: nobody knows how many there are.
 """
 
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from executor_manager.containers.errors import BackendError, Timeout
@@ -24,13 +26,21 @@ def remove_all(trash: Path, *, deadline: float) -> None:
     except FileNotFoundError:
         return
     try:
-        while names := _names(root):
-            for name in names:
-                _remove(root, name, ends)
+        while _remove_each(root, ends):
+            continue
     except OSError as error:
         raise BackendError(f"cannot delete below {trash}: {error.strerror}") from error
     finally:
         os.close(root)
+
+
+def _remove_each(root: int, ends: float) -> bool:
+    """Whether there was any."""
+    found = False
+    for name in _names(root):
+        found = True
+        _remove(root, name, ends)
+    return found
 
 
 def _remove(root: int, name: str, ends: float) -> None:
@@ -40,13 +50,22 @@ def _remove(root: int, name: str, ends: float) -> None:
     _make_enterable(root, name)
     directory = os.open(name, _OPEN, dir_fd=root)
     try:
-        for count, child in enumerate(_names(directory)):
-            if count % CHECK_EVERY == 0 and time.monotonic() > ends:
-                raise Timeout("deleting takes longer than its deadline; it will go on")
-            _take_out(directory, child, root)
+        while _take_each_out(directory, root, ends):
+            continue
     finally:
         os.close(directory)
     os.rmdir(name, dir_fd=root)
+
+
+def _take_each_out(directory: int, root: int, ends: float) -> bool:
+    """Whether there was any."""
+    found = False
+    for count, child in enumerate(_names(directory)):
+        found = True
+        if count % CHECK_EVERY == 0 and time.monotonic() > ends:
+            raise Timeout("deleting takes longer than its deadline; it will go on")
+        _take_out(directory, child, root)
+    return found
 
 
 def _take_out(directory: int, child: str, root: int) -> None:
@@ -59,8 +78,10 @@ def _take_out(directory: int, child: str, root: int) -> None:
     os.rename(child, beside, src_dir_fd=directory, dst_dir_fd=root)
 
 
-def _names(directory: int) -> list[str]:
-    return os.listdir(directory)  # by descriptor, not by path
+def _names(directory: int) -> Iterator[str]:
+    with os.scandir(directory) as found:  # by descriptor, not by path
+        for entry in found:
+            yield entry.name
 
 
 def _is_directory(parent: int, name: str) -> bool:

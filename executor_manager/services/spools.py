@@ -26,15 +26,17 @@ def untouched(container: Container) -> bool:
     """It was never up: there is nothing to save. What cannot be looked at may hold something."""
     places = container.directories
     try:
-        return not (_names(places.workspace) or META in _names(places.spool))
+        return not (_holds(places.workspace) or _holds(places.spool, META))
     except OSError:
         return False
 
 
-def _names(directory: Path) -> list[str]:
+def _holds(directory: Path, wanted: str | None = None) -> bool:
+    """That name, or anything at all; what else there is may be any number."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return os.listdir(descriptor)  # noqa: PTH208  # of a handle
+        with os.scandir(descriptor) as found:
+            return any(wanted in {None, entry.name} for entry in found)
     finally:
         os.close(descriptor)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -198,6 +199,22 @@ def test_removal__of_links_deep_trees_and_closed_directories() -> None:
         remove_all(trash, deadline=60)
         assert list(trash.iterdir()) == []
         assert (outside / "kept").exists()
+
+
+def test_removal__of_a_directory_with_many_names_takes_no_memory_for_them() -> None:
+    with tempfile.TemporaryDirectory() as trash:
+        crowd = Path(trash) / "crowd"
+        crowd.mkdir()
+        for number in range(20_000):
+            os.close(os.open(crowd / f"a-name-of-some-length-{number}", os.O_CREAT, 0o600))
+        tracemalloc.start()
+        try:
+            remove_all(Path(trash), deadline=60)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert list(Path(trash).iterdir()) == []
+        assert most < 200_000
 
 
 async def test_open__what_cannot_be_deleted_keeps_nobody_from_starting(short_dir: Path) -> None:
