@@ -112,7 +112,8 @@ class Delivery:
         worker = self.workers.get(told.worker_id)
         self._open.add(told.command.id)
         work = partial(self._remove_now, told, worker)
-        self.duties.start(worker or _unknown(told), Gravity.REMOVE, work)
+        if not self.duties.start(worker or _unknown(told), Gravity.REMOVE, work):
+            self._open.discard(told.command.id)  # told again, it is tried behind the present one
 
     async def _remove_now(self, told: WorkerCommand, worker: Worker | None) -> None:
         command_id = told.command.id

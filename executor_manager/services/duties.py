@@ -37,15 +37,16 @@ class Duties:
 
     def start(
         self, worker: Worker, gravity: Gravity, work: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
-        """Nothing, if one as grave is under way; else that one is cancelled first."""
+    ) -> bool:
+        """False, if one as grave is under way: then nothing; else that one is cancelled first."""
         present = self._duties.get(worker.id)
         if present is not None and present.gravity >= gravity:
-            return
+            return False
         former = present.task if present else None
         task = asyncio.create_task(_run(worker, gravity, work, former), name=f"duty {worker.name}")
         self._duties[worker.id] = _Duty(gravity, task)
         task.add_done_callback(lambda done: self._ended(worker, done))
+        return True
 
     async def stop(self) -> None:
         tasks = [duty.task for duty in self._duties.values()]

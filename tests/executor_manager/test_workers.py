@@ -243,3 +243,13 @@ async def test_remove_of_a_worker_that_is_nowhere__is_done(start: Start, desk: D
     command = desk.command(worker, "remove", forced=True)
     await until(lambda: command in desk.done, "done")
     assert desk.changed(worker, "removed")
+
+
+async def test_removes_that_come_together__are_all_done(start: Start, desk: Desk) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    for _ in range(2):
+        desk.command(worker, "remove", forced=True)
+    await until(lambda: not desk.commands, "both are acknowledged")
+    assert desk.changed(worker, "removed")
