@@ -41,7 +41,16 @@ _KINDS: tuple[tuple[type[BackendError], tuple[str, ...]], ...] = (
         ),
     ),
     (NameTaken, ("is already in use by container",)),
-    (Running, ("cannot remove a running container", "cannot remove a paused container")),
+    (
+        Running,
+        (
+            "cannot remove a running container",
+            "cannot remove a paused container",
+            # from Docker 25 on
+            "stop the container before removing",
+            "must be unpaused first",
+        ),
+    ),
     # its own runtime below it is away
     (Unreachable, ("transport is closing", "containerd.sock", "daemon is shutting down")),
 )

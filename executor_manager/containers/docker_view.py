@@ -145,6 +145,7 @@ class View:
     def _forget(self, kept: set[str]) -> None:
         for gone in self._ended.keys() - kept:
             self._ended.pop(gone, None)
+            self._starts.pop(gone, None)
 
     def _still(self, record: Record) -> Container | None:
         found = self.find(record.name)

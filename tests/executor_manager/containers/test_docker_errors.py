@@ -1,0 +1,25 @@
+"""What engines of several versions say, as the errors of every backend."""
+
+import pytest
+from docker.errors import APIError
+
+from executor_manager.containers.docker_errors import told
+from executor_manager.containers.errors import BackendError, NoSpace, Running
+
+
+NOW = 'cannot remove container "/x": container is'
+"""How Docker 25 and later begin."""
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("You cannot remove a running container 1. Stop the container first", Running),
+        (f"{NOW} running: stop the container before removing or force remove", Running),
+        (f"{NOW} paused and must be unpaused first", Running),
+        ("write /var/lib/docker/x: no space left on device", NoSpace),
+    ],
+)
+def test_told__by_what_the_engine_says(text: str, kind: type[BackendError]) -> None:
+    with pytest.raises(kind), told("removing"):
+        raise APIError("refused", explanation=text)
