@@ -59,7 +59,7 @@ class Host(Ground):
         env = {**self.variables, "GIVEN": given}
         return await command(*line, env=env, engine=self.engine.host, within=240)
 
-    async def serve(self, stack: Stack, *, port: int) -> None:
+    async def serve(self, stack: Stack, *, port: int, drains: bool = False) -> None:
         """Manager and relay, started as the operator's guide says."""
         self.variables = {
             "BERTH_CONTROL_PLANE_URL": f"http://{MACHINE}:{port}",
@@ -67,7 +67,7 @@ class Host(Ground):
             "BERTH_ADVERTISE_URL": f"http://{self.address}:8020",
             "BERTH_MANAGER_NAME": self.name,
             "BERTH_DOCKER_SOCKET": f"{self.home}/docker.sock",
-            "BERTH_DRAIN_ON_STOP": "true",
+            "BERTH_DRAIN_ON_STOP": "true" if drains else "false",
         }
         key = await stack.secret("executor-manager", "service-manager")
         await self.compose("run", "--rm", "-T", "init", "set", "service-manager", given=key)

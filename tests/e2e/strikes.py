@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from contracts.events import RunRetrying
 from contracts.runs import Run
 from tests.e2e.cases import Case, Scene
 from tests.e2e.grounds import Ground
@@ -58,14 +59,18 @@ class Striker:
             *(arrived(scene, self.stack, shadow, within=OVER) for shadow in shadows)
         )
         wrong = {run.id: run.attempt for run in runs if run.attempt != strike.attempt}
-        assert not wrong, f"not in attempt {strike.attempt}: {wrong}"
+        why = [_retries(shadow) for shadow in shadows]
+        assert not wrong, f"not in attempt {strike.attempt}: {wrong} {why}"
         await asyncio.gather(*(self._as_before(run, strike, before) for run in runs))
         await quiet(self.stack)
         await self._nothing_besides(set(sessions))
 
     async def _sail(self, scene: Scene, voyage: Voyage) -> Shadow:
         shadow = await scene.visitor.send(voyage.prompt)
-        await shadow.until(voyage.under_way, within=UNDER_WAY)
+        try:
+            await shadow.until(voyage.under_way, within=UNDER_WAY)
+        except AssertionError as error:
+            raise AssertionError(f"before it struck: {error}; {_retries(shadow)}") from error
         return shadow
 
     async def _as_before(self, run: Run, strike: Strike, before: dict[UUID, str]) -> None:
@@ -98,3 +103,8 @@ class Striker:
             await eventually(tidy, "V7: containers of nobody")
         except AssertionError as error:
             raise AssertionError(f"{error}: {left}") from error
+
+
+def _retries(shadow: Shadow) -> list[str]:
+    found = [one.event for one in shadow.seen if isinstance(one.event, RunRetrying)]
+    return [f"{one.reason}: {one.detail}" for one in found]
