@@ -6,7 +6,6 @@ from docker.errors import APIError
 from executor_manager.containers.docker_errors import told
 from executor_manager.containers.errors import BackendError, NoSpace, Running
 
-
 NOW = 'cannot remove container "/x": container is'
 """How Docker 25 and later begin."""
 
