@@ -14,6 +14,7 @@ from executor_manager.services.startup import EXITED, Startup, StartupFailed
 from executor_manager.services.workers import Stage, Worker, Workers
 
 FAILED_GRACE = 2.0
+RELAY_AWAY = "relay_timeout"
 
 _log = get_logger()
 
@@ -57,8 +58,10 @@ class Activation:
         try:
             await self.startup.connect(worker, container)
         except StartupFailed as failure:
-            await self.fail(worker, failure.reason, failure.detail)
-            return
+            # a relay that is away is told when it is back: no reason to end what runs
+            if failure.reason != RELAY_AWAY:
+                await self.fail(worker, failure.reason, failure.detail)
+                return
         if container.state is ContainerState.PAUSED:
             container = await self.startup.backend.resume(worker.name)
         if container.state is ContainerState.RUNNING:

@@ -75,6 +75,22 @@ async def test_killed_and_started_again__adopts_what_runs(
     assert desk.callbacks[0][0] == "Bearer bwt_canary2"
 
 
+async def test_started_again_while_the_relay_is_away__ends_nothing(
+    start: Start, desk: Desk, backend: ProcessBackend, short_dir: Path
+) -> None:
+    first = await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    container = await container_of(backend, worker)
+    pid = executor_pid(container)
+    await first.kill()
+    desk.changes.clear()
+    await start(relay_admin_socket=short_dir / "nowhere", activate_deadline_seconds=1)
+    await until(lambda: desk.changes, "taken over, or given up")
+    assert desk.changed(worker, "ready")
+    assert executor_pid(container) == pid
+
+
 @pytest.mark.parametrize("place", ["startup.created", "startup.started", "activation.ready"])
 async def test_killed_while_it_activates__never_makes_a_second_process(
     start: Start, desk: Desk, backend: ProcessBackend, place: str
