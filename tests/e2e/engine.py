@@ -101,13 +101,6 @@ class Engine:
         top = await threaded(self.client.api.top, container.id, "-eo pid,args")
         return [" ".join(row[1:]) for row in top["Processes"] or []]
 
-    async def pid_of(self, container: Container, argument: str) -> int:
-        """On the host, of the process whose command line has that argument."""
-        top = await threaded(self.client.api.top, container.id, "-eo pid,args")
-        found = [int(pid) for pid, *args in top["Processes"] if argument in " ".join(args).split()]
-        assert found, f"no process {argument} in {container.name}: {top['Processes']}"
-        return found[0]
-
     async def kill9(self, container: Container) -> None:
         await threaded(container.kill, "SIGKILL")
 

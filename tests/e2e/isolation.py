@@ -8,11 +8,13 @@ import asyncio
 import copy
 from uuid import UUID
 
+from docker.models.containers import Container
+
 from contracts.runs import Run
 from tests.e2e import inside
 from tests.e2e.canaries import held_by, secrets_of
 from tests.e2e.cases import Case, Scene
-from tests.e2e.engine import AGENT_UID
+from tests.e2e.engine import AGENT_UID, threaded
 from tests.e2e.inside import (
     Found,
     Question,
@@ -50,6 +52,7 @@ class Isolation:
         shadow = await scene.visitor.send(script({"text": "here\n"}))
         session = (await scene.visitor.succeeded(shadow)).session_id
         question = await self._question(session)
+        await self._image_is_older(await engine.session(session))
         by_agent = await asked_by_agent(scene, self.stack, session, question, AS_AGENT)
         running = await scene.visitor.send(script({"sleep": 120}), session=session)
         await running.kind("run.started")
@@ -70,6 +73,13 @@ class Isolation:
         assert not wrong, wrong
         told = "".join(one.line for one in shadow.seen).encode()
         assert not held_by(question.secrets, told), "a secret is in the log of events"
+
+    async def _image_is_older(self, container: Container) -> None:
+        """Than any secret of this deployment, by the engine: what it holds need not be searched."""
+        image = (await self.stack.engine.inspect(container))["Image"]
+        made = (await threaded(self.stack.engine.client.images.get, image)).attrs["Created"]
+        init = await self.stack.engine.inspect(await self.stack.one("init"))
+        assert made < init["Created"], f"{made} is not before {init['Created']}"
 
     async def red(self, scene: Scene) -> None:
         """Unweakened it is green; then one weakness at a time, and the check that must find it."""

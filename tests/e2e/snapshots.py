@@ -1,7 +1,7 @@
 """What is committed, read from the store itself: the manifest, its packs, every file's bytes."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 from uuid import UUID
 
 import zstandard
@@ -18,7 +18,7 @@ _HEAD = (
 _ANY = "SELECT manifest_key, manifest_sha256 FROM snapshots WHERE id = $1"
 
 
-class Store(Records, Objects):
+class Store(Records, Objects, Protocol):
     """A stack whose database and objects can be read."""
 
 
@@ -34,18 +34,18 @@ class Saved:
         return self.files.get(name, b"").decode().split()
 
 
-async def head(stack: Any, session: UUID) -> Saved | None:
+async def head(stack: Store, session: UUID) -> Saved | None:
     """The session's head snapshot."""
     return await _read(stack, _HEAD, session)
 
 
-async def snapshot(stack: Any, snapshot_id: UUID) -> Saved:
+async def snapshot(stack: Store, snapshot_id: UUID) -> Saved:
     found = await _read(stack, _ANY, snapshot_id)
     assert found is not None, f"there is no snapshot {snapshot_id}"
     return found
 
 
-async def _read(stack: Any, query: str, key: UUID) -> Saved | None:
+async def _read(stack: Store, query: str, key: UUID) -> Saved | None:
     rows = await stack.fetch(query, key)
     if not rows:
         return None
