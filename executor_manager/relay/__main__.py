@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 import sys
 from collections.abc import Generator
@@ -25,6 +26,7 @@ from executor_manager.relay.workers import Workers
 ADMIN_SOCKET = "a/admin.sock"
 """In a directory of its own, as every socket that `bind_for_owner` makes."""
 ALREADY_RUNNING = 75
+OPEN_FILES = 65_536
 
 _log = get_logger()
 
@@ -37,11 +39,22 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging("relay", settings.log_level)
+    _open_many()
     with _only_one(settings.relay_dir) as alone:
         if not alone:
             return ALREADY_RUNNING
         asyncio.run(_run(settings))
     return 0
+
+
+def _open_many() -> None:
+    """What is usual as a soft limit, 1024, four sessions use up at their caps, for all others too;
+    up to the hard one anybody may raise it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if resource.RLIM_INFINITY != soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextlib.contextmanager

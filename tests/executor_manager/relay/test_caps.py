@@ -48,6 +48,13 @@ async def test_connections__have_a_cap_and_the_next_is_told(
     assert answer[:12] == (b"HTTP/1.1 200" if which == "agent" else b"HTTP/1.1 403")
 
 
+async def test_open_files__are_as_many_as_the_host_allows(short_dir: Path) -> None:
+    async with Relay(short_dir / "relay", "prlimit", "--nofile=1024:8192") as relay:
+        assert relay.process is not None
+        limits = await asyncio.to_thread(Path(f"/proc/{relay.process.pid}/limits").read_text)
+    assert limits.partition("Max open files")[2].split()[:2] == ["8192", "8192"]
+
+
 async def test_requests_under_way__have_a_cap(agents_relay: Relay, witness: Witness) -> None:
     session = await bind_agent(agents_relay, witness.named())
     witness.answer = silence
