@@ -35,7 +35,7 @@ BANNED = (
 """Machine paths, registry hosts, and how this came to be. Built so that they don't stand here."""
 
 IN_CONTAINERS = re.compile("/" + "home/agent|/proc/[0-9]+/" + "root/")
-"""The agent's HOME inside a session's container, which is nobody's machine; a process's own root."""
+"""Nobody's machine: the agent's HOME inside a session's container, a process's own root."""
 
 
 def named_paths(document: Path) -> list[str]:

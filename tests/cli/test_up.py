@@ -12,8 +12,18 @@ from cli.exits import Exit
 from cli.stack.leftovers import processes_below
 from tests.cli.test_commands import script
 from tests.fixtures.commands import Up, berth, read_until, running_up, start_up
+from tests.fixtures.deadlines import eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
+
+ENDS_WITHIN = 5.0
+
+
+async def nobody_below(home: Path) -> None:
+    async def none() -> bool:
+        return processes_below(home) == []
+
+    await eventually(none, f"{processes_below(home)} live on", within=ENDS_WITHIN)
 
 
 def test_up__second_one_is_refused(up: Up) -> None:
@@ -23,20 +33,20 @@ def test_up__second_one_is_refused(up: Up) -> None:
     assert up.run("ls").code == Exit.OK
 
 
-def test_up__port_is_taken(home: Path) -> None:
+async def test_up__port_is_taken(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = berth(home, "up", "--quick", "--port", str(port))
     assert done.code == Exit.REFUSED
     assert f"Port {port}" in done.err
-    assert processes_below(home) == []
+    await nobody_below(home)
 
 
-def test_up__wrong_setting_stops_the_start(home: Path) -> None:
+async def test_up__wrong_setting_stops_the_start(home: Path) -> None:
     done = berth(home, "up", "--quick", "--set", "control-plane.lease_seconds=soon")
     assert done.code == Exit.RUN_FAILED
     assert "BERTH_LEASE_SECONDS should be a number" in done.err
-    assert processes_below(home) == []
+    await nobody_below(home)
 
 
 def test_up__a_dead_service_comes_back_under_a_reader(up: Up) -> None:
