@@ -99,7 +99,10 @@ class HostCases:
 
         how = "with" if live else "without"
         name = f"the engine restarted, {how} live-restore"
-        return Strike(name=name, act=act, attempt=1 if live else 2)
+        if live:
+            return Strike(name=name, act=act, attempt=1)
+        # the manager ends with its engine and comes back when its short leases have run out
+        return Strike(name=name, act=act, attempt=2, more=1, epochs=3, same_container=False)
 
     async def _frozen(self, ground: Ground, _struck: dict[UUID, str]) -> None:
         assert isinstance(ground, Host)
