@@ -50,7 +50,8 @@ class HostCases:
         try:
             await self.stack.set("executor-manager", drain_on_stop="true")
             assert await self._ids(struck) == before, "not adopted"
-            await self.first.serve(self.stack, port=8010)
+            port, *_ = await self.stack.published("control-plane", 8010)
+            await self.first.serve(self.stack, port=port)
         finally:
             await self.stack.compose("stop", "-t", "90", "executor-manager")
         run = await arrived(scene, self.stack, sailing, within=OVER)
@@ -111,7 +112,8 @@ class HostCases:
 
     async def killed(self, scene: Scene) -> None:
         """Two managers; one host loses its power. Its runs end right on the other one."""
-        await self.second.serve(self.stack, port=8011, drains=True)
+        *_, port = await self.stack.published("control-plane", 8010)
+        await self.second.serve(self.stack, port=port, drains=True)
         voyages = [Voyage(moment, SEED + n) for moment in MOMENTS for n in range(SEEDS)]
         shadows = [await scene.visitor.send(voyage.prompt) for voyage in voyages]
         for voyage, shadow in zip(voyages, shadows, strict=True):

@@ -143,6 +143,14 @@ class Stack:
     async def address(self, name: str) -> str:
         return await self.engine.address(await self.one(name))
 
+    async def published(self, service: str, port: int) -> list[int]:
+        """The host's ports that lead to it, of all its containers that run."""
+        found: set[int] = set()
+        for container in await self.service(service):
+            ports = (await self.engine.inspect(container))["NetworkSettings"]["Ports"]
+            found |= {int(one["HostPort"]) for one in ports.get(f"{port}/tcp") or []}
+        return sorted(found)
+
     async def secret(self, service: str, name: str) -> str:
         found = await self.engine.file(await self.one(service), f"/secrets/{name}")
         assert found is not None, f"{service} has no secret {name}"
