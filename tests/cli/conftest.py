@@ -12,7 +12,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"up", "home"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.system)
-            item.add_marker(pytest.mark.xdist_group("system"))
+            item.add_marker(pytest.mark.xdist_group("cli"))
 
 
 @pytest.fixture(scope="session")

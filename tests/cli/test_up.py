@@ -14,7 +14,7 @@ from tests.cli.test_commands import script
 from tests.fixtures.commands import Up, berth, read_until, running_up, start_up
 from tests.fixtures.deadlines import eventually
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cli"), pytest.mark.timeout(300)]
 
 ENDS_WITHIN = 5.0
 
