@@ -41,21 +41,28 @@ class Claims:
     async def claim(self, manager_id: UUID, ask: Claim) -> Claimed:
         """Waits up to `wait_seconds` for something to claim; no transaction is open meanwhile."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + ask.wait_seconds
+        asked = loop.time()
+        deadline = asked + ask.wait_seconds
         with self._wakeups.subscribe("queue") as woken:
             while True:
-                runs = await self.claim_now(manager_id, ask)
+                runs = await self.claim_now(manager_id, ask, waited=loop.time() - asked)
                 left = self._wakeups.left(deadline)
                 if runs or left <= 0:
                     return Claimed(runs=runs)
                 await woken.wait(min(left, self._poll))
 
-    async def claim_now(self, manager_id: UUID, ask: Claim) -> list[ClaimedRun]:
+    async def claim_now(
+        self, manager_id: UUID, ask: Claim, *, waited: float = 0.0
+    ) -> list[ClaimedRun]:
+        """Nothing for one that asked and has not been heard of since: its host may be gone, and
+        whatever it was given would be lost for a lease.
+        """
         claimant = Claimant(manager_id, ask.claim_id, frozenset(ask.agents))
         async with self._database.unit() as unit:
             manager = await require_incarnation(unit, manager_id, ask.incarnation)
             given = await self._given(unit, claimant)
-            if given or manager.draining:
+            silent = min(waited, manager.silent_seconds) > self._policy.lease / 2
+            if given or manager.draining or silent:
                 return given
             wanted = await line.candidates(
                 unit.connection, claimant, room=ask.free > 0, limit=self._batch * OVERLOOK

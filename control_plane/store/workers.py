@@ -17,6 +17,8 @@ QUERIES = load("workers")
 class ManagerRow:
     incarnation: int
     draining: bool
+    silent_seconds: float
+    """Since its last heartbeat or registration, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ ON CONFLICT (id) DO UPDATE SET
 RETURNING incarnation
 
 -- name: incarnation
-SELECT incarnation, draining FROM managers WHERE id = $1
+SELECT incarnation, draining,
+       extract(epoch FROM clock_timestamp() - last_seen_at)::float8 AS silent_seconds
+FROM managers WHERE id = $1
 
 -- name: offers_agent
 -- Can manager $1 run agent $2, by what it said when it registered?

@@ -7,11 +7,31 @@ import pytest
 
 from chassis.errors import NotFound, Stale
 from contracts.errors import Code
-from contracts.managers import AgentOffer, AskStop, Register, WorkerChange
+from contracts.managers import AgentOffer, AskStop, Claim, Register, WorkerChange
 from contracts.spool import TakeGrant
 from control_plane.domain.session_state import SessionState
 from control_plane.services import rescue
 from tests.fixtures.office import AGENT, Office
+
+
+async def test_claim__of_a_host_that_fell_silent_while_it_waits_gets_nothing(
+    office: Office,
+) -> None:
+    """Its long poll may outlive it: a run given to nobody would cost a lease, and count."""
+    host, session = await office.host(), await office.session()
+    await office.send(session)
+    ask = Claim(incarnation=host.incarnation, claim_id=uuid4(), free=1, agents=[AGENT])
+    await office.execute("UPDATE managers SET last_seen_at = now() - interval '1 hour'")
+    assert await office.claims.claim_now(host.id, ask, waited=3600.0) == []
+    await office.heartbeat(host)
+    assert len(await office.claims.claim_now(host.id, ask, waited=3600.0)) == 1
+
+
+async def test_claim__of_a_host_that_asks_just_now_is_a_sign_of_life(office: Office) -> None:
+    host, session = await office.host(), await office.session()
+    await office.send(session)
+    await office.execute("UPDATE managers SET last_seen_at = now() - interval '1 hour'")
+    assert len(await office.claim_all(host)) == 1
 
 
 async def test_waiting__its_executor_does_not_have_it(office: Office) -> None:
