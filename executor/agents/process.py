@@ -235,7 +235,8 @@ class AgentProcess:
         keeper.freeze(self.tree)
 
     def resume_tree(self) -> None:
-        keeper.signal_all([self.pid, *self.tree()], signal.SIGCONT)
+        """The youngest first: nobody wakes to see a child of its own stopped."""
+        keeper.signal_all([*sorted(self.tree(), reverse=True), self.pid], signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

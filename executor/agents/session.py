@@ -152,7 +152,7 @@ class AgentSession:
     async def end(self, *, grace: float = DEFAULT_GRACE) -> None:
         """Ends every process of the agent. A turn that runs returns `stopped`."""
         if self._turn is not None:
-            self._turn.abandoned = True
+            self._turn.abandon()
         await self._process.end_tree(grace=grace)
         await self._idle.wait()
         await self._connection.close()
@@ -160,8 +160,12 @@ class AgentSession:
             _set_aside(self._inbox.get_nowait())
 
     def pause(self) -> None:
-        """Stops the agent's processes where they are, so that its files can be read in peace."""
-        self._process.stop_tree()
+        """Stops the agent's processes where they are, so that its files can be read in peace.
+
+        Not outside a turn, and not once its end was asked for: who is to end must run.
+        """
+        if self._turn is not None and not self._turn.ending:
+            self._process.stop_tree()
 
     def resume(self) -> None:
         self._process.resume_tree()

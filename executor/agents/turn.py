@@ -86,8 +86,7 @@ class Turn:
         ask: AskHandler,
         limits: TurnLimits,
     ) -> None:
-        self.abandoned = False
-        """Set by who ends the agent without asking it."""
+        self._abandoned = False
         self._connection = connection
         self._process = process
         self._inbox = inbox
@@ -100,6 +99,14 @@ class Turn:
         self._kill_at = NEVER
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
+
+    @property
+    def ending(self) -> bool:
+        return self._abandoned or self._ending is not None
+
+    def abandon(self) -> None:
+        """The agent is going to be ended without being asked."""
+        self._abandoned = True
 
     async def run(self, session_id: str, prompt: list[Message]) -> TurnResult:
         """Raises what `on_event` and the asks raise; the caller then has to end the agent."""
@@ -197,6 +204,7 @@ class Turn:
         if self._ending is not None:
             return
         self._ending = reason
+        self._process.resume_tree()
         self._asks.withdraw_all()
         with contextlib.suppress(ConnectionLost, TimeoutError):
             async with asyncio.timeout(min(grace, TELL_SECONDS)):
@@ -240,7 +248,7 @@ class Turn:
             stop_reason="" if result is None else result.stop_reason,
             ending=self._ending,
             refused=self._asks.refused,
-            abandoned=self.abandoned,
+            abandoned=self._abandoned,
             system_error=self._mapper.system_error,
         )
         usage = None

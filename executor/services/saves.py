@@ -5,6 +5,7 @@ acknowledged snapshot that is put into the spool; when one is refused there, it 
 """
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
@@ -19,6 +20,7 @@ from contracts.spool import SnapshotCommitted
 from executor.notes import Notes
 from executor.relay import Relay
 from executor.reporter import Reporter, RunReporter
+from executor.services.holding import Agent, held
 from executor.threads import in_thread
 from executor.workspace.errors import RestoreFailed, WorkspaceError
 from executor.workspace.manifest import Manifest, Skipped, decode
@@ -63,7 +65,7 @@ class Saves:
         self._base_id: UUID | None = None
         self._head_known = False
         self._checkpointing: asyncio.Task[None] | None = None
-        self._checkpointed: RunReporter | None = None
+        self._checkpointed: tuple[RunReporter, Agent] | None = None
         """Who asked last: by the time it is due, another attempt may be under way."""
         self._checkpointed_at = clock.monotonic()
 
@@ -133,9 +135,12 @@ class Saves:
         async with self._one:
             return await self._save(SnapshotKind.SIDE)
 
-    def checkpoint_soon(self, run: RunReporter) -> None:
-        """In the background, not before the interval since the last one is over; one at a time."""
-        self._checkpointed = run
+    def checkpoint_soon(self, run: RunReporter, agent: Agent) -> None:
+        """In the background, not before the interval since the last one is over; one at a time.
+
+        The agent stands still while its files are read.
+        """
+        self._checkpointed = run, agent
         if self._checkpointing is None:
             self._checkpointing = asyncio.create_task(self._checkpoint(), name="checkpoint")
 
@@ -158,8 +163,10 @@ class Saves:
             await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
             async with self._one:
                 self._checkpointed_at = self._clock.monotonic()
-                run = self._checkpointed
-                saved = await self._save(SnapshotKind.CHECKPOINT)
+                assert self._checkpointed is not None  # noqa: S101  # set by who began this
+                run, agent = self._checkpointed
+                with held(agent) as release:
+                    saved = await self._save(SnapshotKind.CHECKPOINT, on_read=release)
                 await self._commit(saved, run)
         except (WorkspaceError, OSError, Superseded) as error:
             # the next one, or the run's own save, makes up for it
@@ -172,7 +179,7 @@ class Saves:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _save(self, kind: SnapshotKind) -> Saved:
+    async def _save(self, kind: SnapshotKind, on_read: Callable[[], None] | None = None) -> Saved:
         # a superseded worker saves aside from what it believed to be the head
         if not self._head_known and kind is not SnapshotKind.SIDE:
             await self.plan()
@@ -183,6 +190,7 @@ class Saves:
             parent=self.head,
             base=self._base,
             limits=self.limits,
+            on_read=on_read,
         )
 
     async def _commit(self, saved: Saved, run: RunReporter | None) -> None:

@@ -5,6 +5,7 @@ here has changed nothing.
 """
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
@@ -49,28 +50,33 @@ async def save(
     parent: UUID | None,
     base: Manifest | None,
     limits: Limits,
+    on_read: Callable[[], None] | None = None,
 ) -> Saved:
-    """Raises `SaveFailed`, `Superseded`, `OSError`."""
+    """`on_read` is called when the tree is read to its end; what is left is to upload.
+
+    Raises `SaveFailed`, `Superseded`, `OSError`.
+    """
     with span("save", kind=kind.value):
-        return await _save(tree, transfer, kind=kind, parent=parent, base=base, limits=limits)
+        await failpoint("save.before_scan")
+        packer = await tree.run(
+            Packer, base, max_items=limits.max_items, max_bytes=limits.max_bytes
+        )
+        try:
+            uploaded = await _upload_packs(packer, transfer, tree.threads, on_read)
+        finally:
+            await tree.threads.run(packer.close)
+        await failpoint("save.after_packs")
+        return await _manifested(packer, transfer, uploaded, kind=kind, parent=parent)
 
 
-async def _save(
-    tree: Tree,
+async def _manifested(
+    packer: Packer,
     transfer: Transfer,
+    uploaded: list[StoredPack],
     *,
     kind: SnapshotKind,
     parent: UUID | None,
-    base: Manifest | None,
-    limits: Limits,
 ) -> Saved:
-    await failpoint("save.before_scan")
-    packer = await tree.run(Packer, base, max_items=limits.max_items, max_bytes=limits.max_bytes)
-    try:
-        uploaded = await _upload_packs(packer, transfer, tree.threads)
-    finally:
-        await tree.threads.run(packer.close)
-    await failpoint("save.after_packs")
     manifest = await in_thread(packer.manifest, uploaded)
     stored = await in_thread(encode, manifest)
     key = await transfer.upload("manifest", stored)
@@ -89,7 +95,10 @@ async def _save(
 
 
 async def _upload_packs(
-    packer: Packer, transfer: Transfer, threads: AgentThreads
+    packer: Packer,
+    transfer: Transfer,
+    threads: AgentThreads,
+    on_read: Callable[[], None] | None,
 ) -> list[StoredPack]:
     done: list[StoredPack] = []
     ahead: list[_Uploading] = []
@@ -100,6 +109,8 @@ async def _upload_packs(
             ahead.append(_Uploading(pack, uploading))
             if len(ahead) > UPLOADS_AHEAD:
                 done.append(await _finished(ahead))
+        if on_read is not None:
+            on_read()
         while ahead:
             done.append(await _finished(ahead))
     finally:

@@ -2,6 +2,9 @@
 
 The walk is iterative and keeps one handle per level. Something that goes away while it is looked at
 was not there; sockets, FIFOs and devices are named as skipped.
+
+What the agent remembers is read before the files that it remembers writing, so that a walk beside a
+working agent finds no file older than the memory of it (ADR 0012).
 """
 
 import errno
@@ -18,6 +21,9 @@ from executor.workspace.errors import SaveFailed
 from executor.workspace.manifest import Kind, Skipped
 
 STAGING_PREFIX = b".berth-restore-"
+MEMORY = b".berth"
+"""Whether the agent was prompted, then its own state: in this order, and before all else."""
+_FIRST = frozenset({MEMORY + b"/session.json"})
 MAX_DEPTH = 512
 """Levels, each of which holds a handle."""
 
@@ -54,6 +60,8 @@ class _Level(msgspec.Struct):
     names: list[bytes]
     mode: int
     """To be given back."""
+    rest: bool = False
+    """Its other names are read when these are done."""
 
 
 def walk(root: Path, *, max_items: int, skipped: list[Skipped]) -> Generator[Found, None, None]:
@@ -80,10 +88,9 @@ class _Walk:
         if mode & _ENTER != _ENTER:
             with suppress(PermissionError):
                 os.fchmod(handle, mode | _ENTER)
-        names = sorted(map(os.fsencode, os.listdir(handle)), reverse=True)
-        if not path:
-            names = [name for name in names if not name.startswith(STAGING_PREFIX)]
-        self._levels.append(_Level(path, handle, names, mode))
+        top = not path
+        names = [MEMORY] if top else _names(handle, path)
+        self._levels.append(_Level(path, handle, names, mode, rest=top))
 
     def descend(self, found: Found) -> None:
         if len(self._levels) >= MAX_DEPTH:
@@ -105,7 +112,10 @@ class _Walk:
         while self._levels:
             level = self._levels[-1]
             if not level.names:
-                self._leave(self._levels.pop())
+                if level.rest:
+                    level.names, level.rest = _top_names(level.handle), False
+                else:
+                    self._leave(self._levels.pop())
                 continue
             found = self._look(level, level.names.pop())
             if found is not None:
@@ -143,6 +153,20 @@ class _Walk:
             self._skipped.append(Skipped(path, special))
             return None
         return Found(path, name, level.handle, kind, status)
+
+
+def _names(handle: int, path: bytes) -> list[bytes]:
+    """The last is the next to be looked at."""
+
+    def place(name: bytes) -> tuple[bool, bytes]:
+        return path + b"/" + name not in _FIRST, name
+
+    return sorted(map(os.fsencode, os.listdir(handle)), key=place, reverse=True)
+
+
+def _top_names(handle: int) -> list[bytes]:
+    names = _names(handle, b"")
+    return [name for name in names if name != MEMORY and not name.startswith(STAGING_PREFIX)]
 
 
 def open_directory(parent: int | None, name: bytes) -> int:

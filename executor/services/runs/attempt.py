@@ -8,6 +8,7 @@ from chassis.telemetry import span, use_traceparent
 from contracts.commands import RunSpec
 from contracts.reasons import Reason
 from executor.agents.errors import AgentFailed
+from executor.agents.session import AgentSession
 from executor.notes import AttemptNote
 from executor.reporter import RunReporter
 from executor.services.runs.asks import Asks
@@ -29,7 +30,7 @@ class Attempt:
         self._worker = worker
         self._spec = spec
         self._asks: Asks | None = None
-        self._prompted: RunReporter | None = None
+        self._prompted: tuple[RunReporter, AgentSession] | None = None
 
     async def drive(self) -> None:
         """Raises `Superseded`. However it ends, no process of the agent is left."""
@@ -56,7 +57,7 @@ class Attempt:
     def checkpoint(self) -> None:
         """Soon, in the background; before the prompt there is nothing new to save."""
         if self._prompted is not None:
-            self._worker.saves.checkpoint_soon(self._prompted)
+            self._worker.saves.checkpoint_soon(*self._prompted)
 
     async def _work(self, run: RunReporter, opening: Opening) -> Finish | None:
         """None: it was ended from outside, without a result."""
@@ -76,7 +77,7 @@ class Attempt:
         assert opening.session is not None  # noqa: S101  # `open` has returned
         epoch = self._worker.settings.epoch
         self._asks = Asks(run, self._worker.relay, epoch=epoch)
-        self._prompted = run
+        self._prompted = run, opening.session
         turn = RunTurn(
             self._worker,
             self._spec,

@@ -40,19 +40,22 @@ if sys.argv[1:] == ["leaderless"]:
 """Forked twice, in a session of its own, deaf to SIGTERM, not readable."""
 
 CHAIN = """
-import os
+import os, time
+ends = time.monotonic() + 60
 os.write(1, b"on\\n")
-while True:
+while time.monotonic() < ends:
     if os.fork():
         os._exit(0)
 """
-"""Each process only starts the next one: none is there when it is signalled."""
+"""Each process only starts the next one: none is there when it is signalled. It ends by itself in
+case that the test is killed."""
 
 BOMB = """
-import os, resource
+import os, resource, time
+ends = time.monotonic() + 60
 resource.setrlimit(resource.RLIMIT_NPROC, (40, 40))
 os.write(1, b"on\\n")
-while True:
+while time.monotonic() < ends:
     try:
         os.fork()
     except OSError:

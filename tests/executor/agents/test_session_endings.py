@@ -132,6 +132,21 @@ async def test_pause__stops_every_process(berth: Berth) -> None:
         assert (await turn).outcome == "completed"
 
 
+async def test_pause__not_once_the_end_was_asked_for(berth: Berth) -> None:
+    async with berth.opened() as agent:
+        turn = agent.begin({"text": "a"}, {"hang": "deaf"})
+        await agent.desk.until("message.delta")
+        agent.session.pause()
+        canceling = asyncio.create_task(agent.session.cancel(grace=60))
+        while state_of(agent.session.processes[0]) == "T":  # noqa: ASYNC110 - the kernel's
+            await asyncio.sleep(0.01)
+        agent.session.pause()
+        assert "T" not in map(state_of, agent.session.processes)
+        await agent.session.end(grace=0)
+        await canceling
+        assert (await turn).outcome == "stopped"
+
+
 # Permissions and questions
 
 

@@ -18,6 +18,7 @@ from executor.workspace.errors import Corrupt, RestoreFailed, SaveFailed
 from executor.workspace.manifest import CHUNK_BYTES, Manifest
 from executor.workspace.restoring import is_empty, missing_paths, restore, wipe
 from executor.workspace.saving import Limits, Saved, save
+from executor.workspace.scan import walk
 from executor.workspace.transfer import Superseded, Transfer
 from tests.executor.outside import Outside
 from tests.executor.trees import add_specials, canonical, make_odd_tree, tree_at
@@ -333,3 +334,19 @@ def test_save__closed_directories_are_opened_for_a_moment_by_an_ordinary_user(
     assert workspace.stat().st_mode & 0o7777 == 0
     workspace.chmod(0o700)
     assert (workspace / "none").stat().st_mode & 0o7777 == 0
+
+
+def test_walk__files_are_never_older_than_what_the_agent_remembers(workspace: Path) -> None:
+    state = workspace / ".berth" / "agents" / "one" / "state"
+    state.parent.mkdir(parents=True)
+    state.write_text("nothing written")
+    session = workspace / ".berth" / "session.json"
+    session.write_text("{}")
+    (workspace / "Before all").write_text("")
+    paths = (found.path for found in walk(workspace, max_items=100, skipped=[]))
+    seen = [os.fsdecode(next(paths)) for _ in range(5)]
+    assert seen[0] == ".berth"
+    assert seen.index(".berth/session.json") < seen.index(".berth/agents")
+    assert seen[-1] == ".berth/agents/one/state"
+    (workspace / ".a").write_text("written since")
+    assert [os.fsdecode(path) for path in paths] == [".a", "Before all"]
