@@ -3,7 +3,9 @@
 What the agent did to its parents, sessions, signal handlers or environment makes no difference, and
 nothing is read of a process but its uid. One `kill(-1)` of that uid ends them all, which the kernel
 does while nothing can be started. Who is to send it can be held up, by the agent or by its limits:
-what is left is stopped, for what stands still starts no other, and then killed one by one.
+what is left is stopped, for what stands still starts no other, and then killed one by one, until
+there is room for it. That a list of processes is empty proves nothing before: one that only starts
+the next and ends is in no list.
 """
 
 import signal
@@ -16,6 +18,8 @@ from executor.identity import Identity, spawned_as
 
 PAUSE = 0.01
 SWEEP_DEADLINE = 5.0
+NOBODY = 1
+"""What the shell's `kill` returns for ESRCH."""
 
 _log = get_logger()
 
@@ -23,19 +27,22 @@ _log = get_logger()
 def end_all(identity: Identity, *, deadline: float = GIVE_UP) -> list[int]:
     """Blocks until none is left; gives what outlived the deadline (an uninterruptible wait)."""
     ends = time.monotonic() + deadline
-    while left := identity.processes():
+    while True:
+        swept = _sweep(identity)
+        left = identity.processes()
+        if swept and not left:
+            return []
         if time.monotonic() > ends:
             _log.error("agent_outlived_its_kill", processes=left)
             return left
-        _sweep(identity)
         signal_all(freeze(identity.processes), signal.SIGKILL)
         time.sleep(PAUSE)
-    return []
 
 
-def _sweep(identity: Identity) -> None:
+def _sweep(identity: Identity) -> bool:
+    """Whether the signal was sent: also when there was nobody to get it."""
     try:
-        subprocess.run(
+        sent = subprocess.run(
             ["/bin/sh", "-c", "kill -s KILL -- -1"],
             **spawned_as(identity),
             env={},
@@ -47,3 +54,5 @@ def _sweep(identity: Identity) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         # no room for another process, or it was stopped by those whom it was to end
         _log.warning("sweep_failed", reason=str(error))
+        return False
+    return sent.returncode in {0, NOBODY}

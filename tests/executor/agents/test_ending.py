@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,29 +106,48 @@ def test_end_all__a_daemon_that_is_not_to_be_seen(
     assert process.stdout.read() == b""
 
 
+def assert_all_gone(process: subprocess.Popen[bytes]) -> None:
+    """Each of them holds the pipe."""
+    assert process.stdout is not None
+    assert os.read(process.stdout.fileno(), 8) == b"on\n"
+    assert select.select([process.stdout], [], [], 20)[0]
+    assert process.stdout.read() == b""
+
+
 def wait_zombie(pid: int) -> None:
     while ") Z " not in Path(f"/proc/{pid}/stat").read_text():
         os.sched_yield()
 
 
-@pytest.mark.parametrize("code", [CHAIN, BOMB])
-@pytest.mark.parametrize("way", ["freeze", "_sweep"])
+@pytest.mark.parametrize(
+    ("code", "without"), [(CHAIN, {}), (CHAIN, {"freeze": []}), (BOMB, {"freeze": []}),
+                          (BOMB, {"_sweep": True})],
+)  # fmt: skip
 def test_end_all__what_multiplies(
-    identity: Identity, code: str, way: str, monkeypatch: pytest.MonkeyPatch
+    identity: Identity, code: str, without: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of the two ways alone."""
-    monkeypatch.setattr(ending, way, lambda _: [])
+    """Each of the two ways alone; a chain is ended by the sweep alone, for no list shows it."""
+    for way, answer in without.items():
+        monkeypatch.setattr(ending, way, lambda _, answer=answer: answer)
     with begun(identity, code) as process:
         assert end_all(identity) == []
-        process.wait()
-    assert identity.processes() == []
+        assert_all_gone(process)
+
+
+def test_end_all__a_chain_that_is_in_no_list(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(identity, CHAIN) as process:
+        monkeypatch.setattr(Identity, "processes", lambda *_, **__: [])
+        assert end_all(identity) == []
+        assert_all_gone(process)
 
 
 def test_end_all__gives_what_it_cannot_end(
     identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ending, "freeze", lambda _: [])
-    monkeypatch.setattr(ending, "_sweep", lambda _: None)
+    monkeypatch.setattr(ending, "_sweep", lambda _: False)
     with begun(identity, "import os, time; os.write(1, b'on'); time.sleep(600)") as process:
         assert end_all(identity, deadline=0.1) == [process.pid]
         process.send_signal(signal.SIGKILL)
