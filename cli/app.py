@@ -5,16 +5,44 @@ from cyclopts import App
 from chassis.version import VERSION
 
 COMMANDS = {
-    "up": "cli.commands.up:up",
-    "demo": "cli.commands.demo:demo",
-    "run": "cli.commands.run:run",
-    "ls": "cli.commands.ls:ls",
-    "show": "cli.commands.show:show",
-    "reply": "cli.commands.reply:reply",
-    "stop": "cli.commands.stop:stop",
-    "doctor": "cli.commands.doctor:doctor",
-    "keys": "cli.commands.keys:keys",
+    "up": (
+        "cli.commands.up:up",
+        (
+            "Start Berth on this machine: database, object store and all services. Ctrl-C stops it."
+            "\n\nState is kept in BERTH_HOME (~/.berth, as root /var/lib/berth)."
+        ),
+    ),
+    "demo": (
+        "cli.commands.demo:demo",
+        (
+            "Show what Berth does, on a stack of its own: needs nothing, leaves nothing."
+            "\n\nThe last line of standard output is one JSON object."
+        ),
+    ),
+    "run": (
+        "cli.commands.run:run",
+        "Send a message to an agent and show its answer. Ctrl-C leaves; the run goes on.",
+    ),
+    "ls": ("cli.commands.ls:ls", "List sessions, the newest first; with --runs, runs."),
+    "show": (
+        "cli.commands.show:show",
+        "Show a run (its state, reason, answer) or a session (its runs).",
+    ),
+    "reply": (
+        "cli.commands.reply:reply",
+        "Answer a request: --allow, --reject or --text. The first answer counts.",
+    ),
+    "stop": (
+        "cli.commands.stop:stop",
+        "Cancel a run. Its session stays, and so does what it has written.",
+    ),
+    "doctor": (
+        "cli.commands.doctor:doctor",
+        "Look at this machine and its stack. Code 6 when something that Berth needs is missing.",
+    ),
+    "keys": ("cli.commands.keys:keys", "API keys: create, ls, revoke."),
 }
+"""Where each is, and its help: the overview imports none of them."""
 
 
 def build_app() -> App:
@@ -26,6 +54,6 @@ def build_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for name, target in COMMANDS.items():
-        app.command(target, name=name)
+    for name, (target, summary) in COMMANDS.items():
+        app.command(target, name=name, help=summary)
     return app

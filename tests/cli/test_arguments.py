@@ -1,10 +1,14 @@
 """What is wrong before anything is asked of a server: code 2, and what would be right."""
 
+import importlib
+import inspect
 import uuid
 
 import pytest
+from cyclopts import App
 
 from cli.__main__ import run
+from cli.app import COMMANDS
 from cli.exits import Exit
 
 AN_ID = str(uuid.uuid4())
@@ -51,3 +55,12 @@ def test_exit_codes__are_fixed() -> None:
         "INTERNAL": 70,
         "INTERRUPTED": 130,
     }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help__is_what_the_command_says_of_itself(name: str) -> None:
+    target, shown = COMMANDS[name]
+    module, _, attribute = target.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    own = command.help if isinstance(command, App) else inspect.getdoc(command)
+    assert shown == own
