@@ -29,6 +29,8 @@ class NamedUpstream(Wire, frozen=True, kw_only=True):
     paths: list[str]
     """A request's path must be one of these, or lie below one that ends in `/`."""
     credential: Credential | None = None
+    as_worker: bool = False
+    """The worker's own token is added instead, as to its callbacks: for the control plane alone."""
 
 
 class RelayPolicy(Wire, frozen=True, kw_only=True):
@@ -95,6 +97,19 @@ class StreamCut(Wire, frozen=True, kw_only=True):
     answered_since: bool = False
 
 
+class StreamRefused(Wire, frozen=True, kw_only=True):
+    """An answer that came whole and said no: a status of 400 or more, the relay's own included."""
+
+    number: int
+    """Of the same count as the cuts."""
+    upstream: str
+    path: str
+    status: int
+    body_sha256: str
+    answered_since: bool = False
+    """Any request to this path of this upstream got a whole answer with success after it."""
+
+
 class RelayStreams(Wire, frozen=True, kw_only=True):
     boot: str
     """Another one than before: the relay was restarted, and whatever was open then was cut."""
@@ -104,6 +119,8 @@ class RelayStreams(Wire, frozen=True, kw_only=True):
     """The highest number so far."""
     cuts: list[StreamCut]
     """In order; of very many only the newest are kept, so numbers may be missing at the front."""
+    refused: list[StreamRefused] = msgspec.field(default_factory=list[StreamRefused])
+    """The same."""
 
 
 RELAY_STREAMS = Endpoint("/relay/streams", AskStreams, RelayStreams, idempotent=True, deadline=3.0)
