@@ -10,6 +10,7 @@ SIGTERM asks the tree to end, and kills it after GRACE seconds; SIGINT kills it 
 code is the agent's, 128 + n after signal n.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -27,6 +28,9 @@ GIVE_UP = 30.0
 """Seconds of killing: a process in an uninterruptible wait outlives SIGKILL."""
 THREADS = 17
 """Field of `/proc/<pid>/stat`, counted behind the name (`man 5 proc`: num_threads)."""
+FIRST_TO_DIE = "500"
+"""`oom_score_adj` of the agent, inherited by all of it: memory that it fills costs it its own
+processes, not those that are to save its work."""
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 
@@ -137,6 +141,8 @@ class Keeper:
                 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
                 os.chdir(self._directory)
+                with contextlib.suppress(OSError):  # it is offered more eagerly already
+                    Path("/proc/self/oom_score_adj").write_text(FIRST_TO_DIE)
                 os.execvpe(command[0], command, os.environ)  # noqa: S606, TID251 - no shell; the environment is handed on
             except OSError as error:
                 where = os.fsdecode(error.filename or command[0])
@@ -164,22 +170,22 @@ class Keeper:
 
     def _kill_all(self) -> None:
         give_up = time.monotonic() + GIVE_UP
-        while descendants(os.getpid()):
-            if time.monotonic() > give_up:
-                break
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # at one blow: of processes that only start the next one, no list shows any
+            os.killpg(self._agent, signal.SIGKILL)
+        while self._reap() and time.monotonic() < give_up:
             signal_all(freeze(lambda: descendants(os.getpid())), signal.SIGKILL)
             signal.sigtimedwait({signal.SIGCHLD}, 0.02)
-            self._reap()
-        self._reap()
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Whether anything is left: as long as a descendant lives, there is a child of ours."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self._agent:
                 code = os.waitstatus_to_exitcode(status)
                 self._status = code if code >= 0 else 128 - code

@@ -45,6 +45,41 @@ async def test_keeper__has_the_agents_exit_code(command: str, code: int) -> None
         assert await process.wait() == code
 
 
+CHAIN = """
+import os, time
+ends = time.monotonic() + 60
+while time.monotonic() < ends:
+    if os.fork():
+        os._exit(0)
+"""
+"""Each process only starts the next one. It ends by itself in case that the test is killed."""
+
+
+async def test_keeper__ends_what_is_in_no_list() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", keeper.__file__, "0.2", "/", "--",
+        sys.executable, "-I", "-S", "-c", CHAIN,
+        stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    async with asyncio.timeout(DEADLINE):
+        # each of them holds it
+        assert await process.stderr.read() == b""
+        assert await process.wait() == 0
+
+
+async def test_keeper__offers_the_agent_before_itself_when_memory_is_short() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", keeper.__file__, "5", "/", "--",
+        "sh", "-c", "cat /proc/self/oom_score_adj; cat /proc/$PPID/oom_score_adj",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(DEADLINE):
+        agent, keepers = map(int, (await process.stdout.read()).split())
+    assert agent > keepers
+
+
 def test_bounded_file__keeps_the_last_bytes(tmp_path: Path) -> None:
     kept = BoundedFile(tmp_path / "log", limit=100)
     for number in range(100):
