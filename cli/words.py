@@ -82,6 +82,11 @@ def _(event: events.ToolResult) -> list[Line]:
 
 
 @lines.register
+def _(event: events.ToolAccepted) -> list[Line]:
+    return [] if event.request_id else [Line(f"{event.tool}: {event.text}", "bold")]
+
+
+@lines.register
 def _(event: events.TodoUpdate) -> list[Line]:
     plan = [Line(f"  {MARKS[entry.status]} {entry.content}", "magenta") for entry in event.entries]
     return [Line("plan", "bold magenta"), *plan]

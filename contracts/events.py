@@ -12,10 +12,21 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.event import Event
 from contracts.reasons import Reason
+from contracts.tool_events import ToolAccepted, ToolCall, ToolResult, ToolUpdate
 from contracts.wire import Wire
-
-ExecutorStep = Literal["restore", "link", "validate", "ready", "quiesce", "save", "stop"]
+from contracts.worker_events import (
+    WorkerCreated,
+    WorkerFailed,
+    WorkerRemoved,
+    WorkerStep,
+    WorkerStopped,
+    WorkerSuperseded,
+    WorkspaceRestored,
+    WorkspaceSaved,
+    WorkspaceUnsaved,
+)
 
 
 class ResumeLabel(enum.StrEnum):
@@ -25,10 +36,6 @@ class ResumeLabel(enum.StrEnum):
     """The agent's own session was missing; the transcript was handed over as context."""
     FRESH = "fresh"
     """The agent started without a past."""
-
-
-class Event(Wire, frozen=True, kw_only=True, tag_field="kind"):
-    """The base of every event."""
 
 
 # --- run.* ---------------------------------------------------------------------------------
@@ -120,44 +127,6 @@ class ThoughtDelta(Event, frozen=True, kw_only=True, tag="thought.delta"):
     text: str
 
 
-# --- tool.* -----------------------------------------------------------------------------
-
-
-class ToolDiff(Wire, frozen=True, kw_only=True):
-    path: str
-    old_text: str | None = None
-    new_text: str
-
-
-class ToolCall(Event, frozen=True, kw_only=True, tag="tool.call"):
-    call_id: str
-    title: str
-    tool: str = ""
-    """The agent's own name of the tool, when it says one."""
-    tool_kind: str = "other"
-    """ACP's: read, edit, delete, move, search, execute, think, fetch, switch_mode, other."""
-    input: Any = None
-    paths: list[str] = msgspec.field(default_factory=list[str])
-
-
-class ToolUpdate(Event, frozen=True, kw_only=True, tag="tool.update"):
-    call_id: str
-    title: str | None = None
-    status: str | None = None
-    input: Any = None
-    output_delta: str = ""
-    diffs: list[ToolDiff] = msgspec.field(default_factory=list[ToolDiff])
-
-
-class ToolResult(Event, frozen=True, kw_only=True, tag="tool.result"):
-    call_id: str
-    status: Literal["completed", "failed", "canceled"]
-    output: str = ""
-    truncated: bool = False
-    exit_code: int | None = None
-    diffs: list[ToolDiff] = msgspec.field(default_factory=list[ToolDiff])
-
-
 # --- todo.*, usage.* ---------------------------------------------------------------------
 
 
@@ -221,66 +190,9 @@ class HumanLoopResolved(Event, frozen=True, kw_only=True, tag="human_loop.resolv
     option_id: str | None = None
     option_kind: str | None = None
     text: str | None = None
+    content: Any = None
+    """What was filled into a question's form."""
     by: UUID | None = None
-
-
-# --- workspace.*, worker.* ---------------------------------------------------------------
-
-
-class WorkspaceRestored(Event, frozen=True, kw_only=True, tag="workspace.restored"):
-    snapshot_id: UUID | None
-    files: int = 0
-    bytes: int = 0
-    duration_ms: int = 0
-
-
-class WorkspaceSaved(Event, frozen=True, kw_only=True, tag="workspace.saved"):
-    snapshot_id: UUID
-    type: Literal["acknowledged", "checkpoint", "side"]
-    files: int
-    bytes: int
-    new_bytes: int = 0
-    """Bytes that were uploaded for it."""
-
-
-class WorkspaceUnsaved(Event, frozen=True, kw_only=True, tag="workspace.unsaved"):
-    detail: str
-
-
-class WorkerCreated(Event, frozen=True, kw_only=True, tag="worker.created"):
-    worker_id: UUID
-    epoch: int
-    manager_id: UUID
-
-
-class WorkerStep(Event, frozen=True, kw_only=True, tag="worker.step"):
-    worker_id: UUID
-    step: Literal["create", "relay", "start", "boot"] | ExecutorStep
-    outcome: Literal["done", "failed"] = "done"
-    duration_ms: int = 0
-    reason: str = ""
-
-
-class WorkerStopped(Event, frozen=True, kw_only=True, tag="worker.stopped"):
-    worker_id: UUID
-    snapshot_id: UUID | None = None
-
-
-class WorkerSuperseded(Event, frozen=True, kw_only=True, tag="worker.superseded"):
-    worker_id: UUID
-    epoch: int
-    reason: str
-
-
-class WorkerRemoved(Event, frozen=True, kw_only=True, tag="worker.removed"):
-    worker_id: UUID
-    forced: bool = False
-
-
-class WorkerFailed(Event, frozen=True, kw_only=True, tag="worker.failed"):
-    worker_id: UUID
-    reason: str
-    detail: str = ""
 
 
 # --- session.*, task.*, alert.*, security.* -----------------------------------------------
@@ -344,6 +256,7 @@ AnyEvent = (
     | ToolCall
     | ToolUpdate
     | ToolResult
+    | ToolAccepted
     | TodoUpdate
     | UsageUpdate
     | HumanLoopRequested

@@ -35,6 +35,7 @@ class Reason(enum.StrEnum):
     DRAINED = "drained"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     CAPABILITY_MISSING = "capability_missing"
+    BLOCKED_BY_AGENT = "blocked_by_agent"
 
 
 class Advice(NamedTuple):
@@ -86,4 +87,7 @@ ADVICE: dict[Reason, Advice] = {
     Reason.DRAINED: Advice("Its host was drained; it goes on elsewhere.", True, False),
     Reason.ATTEMPTS_EXHAUSTED: Advice("Every attempt failed; see the last attempt's reason.", True),
     Reason.CAPABILITY_MISSING: Advice("Choose an agent that has what the run needs.", False),
+    Reason.BLOCKED_BY_AGENT: Advice(
+        "The agent says what it lacks in the detail: provide it, then send a message.", False, False
+    ),
 }

@@ -4,7 +4,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from contracts.events import ToolCall, ToolDiff, ToolResult, ToolUpdate
+from contracts.tool_events import ToolCall, ToolDiff, ToolResult, ToolUpdate
 from executor.agents.text import MAX_TEXT, MAX_TITLE, bounded, clean, cut
 from executor.agents.updates import Tool, ToolContent
 
