@@ -44,6 +44,7 @@ from control_plane.routes.streams import STREAM_ROUTES
 from control_plane.routes.system import SYSTEM_ROUTES
 from control_plane.routes.tasks import TASK_ROUTES
 from control_plane.routes.tickets import TICKET_ROUTES
+from control_plane.routes.transcripts import TRANSCRIPT_ROUTES
 from control_plane.services.wakeups import Wakeups
 from control_plane.settings import Settings
 from control_plane.store.database import Database, open_pool
@@ -72,6 +73,7 @@ ROUTES = [
     *MANAGER_ROUTES,
     *CALLBACK_ROUTES,
     *TICKET_ROUTES,
+    *TRANSCRIPT_ROUTES,
 ]
 
 

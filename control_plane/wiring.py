@@ -31,6 +31,7 @@ from control_plane.services.streams import Streams
 from control_plane.services.system import System
 from control_plane.services.tasks import Tasks
 from control_plane.services.tickets import Tickets
+from control_plane.services.transcripts import Transcripts
 from control_plane.services.wakeups import Wakeups
 from control_plane.services.workers import Workers
 from control_plane.settings import Settings
@@ -69,6 +70,7 @@ class Services:
     system: System
     tasks: Tasks
     tickets: Tickets
+    transcripts: Transcripts
     workers: Workers
 
 
@@ -113,6 +115,7 @@ def build_services(
         system=System(database),
         tasks=Tasks(database, idempotency=idempotency, intake=intake),
         tickets=Tickets(database),
+        transcripts=Transcripts(database),
         workers=Workers(database, policy),
     )
 

@@ -16,7 +16,7 @@ Upstream = Literal["control_plane", "object_store"]
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _CALL = re.compile(
     rf"/internal/v1/workers/({_UUID})/"
-    rf"(?:callbacks|restore|uploads|downloads|side-snapshot|grants/{_UUID}/take)"
+    rf"(?:callbacks|restore|transcript|uploads|downloads|side-snapshot|grants/{_UUID}/take)"
 )
 _OBJECT = re.compile(r"/objects(/[^?#\s]+)\?([^#\s]+)")
 _SIGNATURE = re.compile(r"(?:^|&)X-Amz-Signature=[0-9a-fA-F]+(?:&|$)")

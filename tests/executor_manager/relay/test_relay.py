@@ -44,7 +44,11 @@ async def test_callback__goes_with_the_workers_token_and_without_what_the_client
 
 
 @pytest.mark.parametrize(
-    "suffix", ["callbacks", "restore", "uploads", "downloads", "side-snapshot", "grants/{g}/take"]
+    "suffix",
+    [
+        *("callbacks", "restore", "transcript", "uploads", "downloads"),
+        *("side-snapshot", "grants/{g}/take"),
+    ],
 )
 async def test_every_call_of_a_worker__passes(
     relay: Relay, upstream: Upstream, suffix: str
