@@ -106,8 +106,13 @@ class StreamRefused(Wire, frozen=True, kw_only=True):
     path: str
     status: int
     body_sha256: str
+    body_bytes: int = 0
+    """As far as it had come."""
     answered_since: bool = False
     """Any request to this path of this upstream got a whole answer with success after it."""
+    larger_answered: bool = False
+    """So did a larger one, before or after it, after the number that was asked for: what an agent
+    asks beside its work, as for a title, is smaller than its work."""
 
 
 class RelayStreams(Wire, frozen=True, kw_only=True):
@@ -116,7 +121,7 @@ class RelayStreams(Wire, frozen=True, kw_only=True):
     open: int
     """Requests of this worker's agent that are under way."""
     last: int
-    """The highest number so far."""
+    """The highest number so far; answers that came whole and with success have one, too."""
     cuts: list[StreamCut]
     """In order; of very many only the newest are kept, so numbers may be missing at the front."""
     refused: list[StreamRefused] = msgspec.field(default_factory=list[StreamRefused])

@@ -25,11 +25,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent_dir: Path | None = None
     """Holds `agent.sock`, bound by the relay; None: no listener leads to it."""
     agent_port: int = 8119
-    """On loopback inside, piped to `agent.sock`: where agents find their named upstreams."""
+    """On loopback inside, piped to `agent.sock`: where agents find their named upstreams. 0: any
+    that is free."""
     agent_path: str = "/usr/local/bin:/usr/bin:/bin"
     """PATH, for agents and for finding them."""
+    agent_profiles_dir: Path = Path("/etc/berth/agents")
+    """Profiles of further agents; it need not be there."""
     model_base_url: str | None = None
-    """The loopback listener that leads to the model gateway, without a path."""
+    """What comes before `/v1`. None: of the upstream `models`, by the loopback listener's port."""
     outage_grace_seconds: float = 900.0
     """Without any contact for so long, the agent is ended and the workspace kept."""
     checkpoint_interval_seconds: float = 30.0

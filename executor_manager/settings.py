@@ -88,9 +88,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     relay_admin_socket: Path | None = None
     """Of a relay that runs as a service of its own. None: ours is started and kept."""
     agent_upstreams_file: Path | None = None
-    """JSON: the named upstreams that every agent may reach (`contracts.relay.NamedUpstream`), by
-    default none. Credentials are named in it; their values are the relay's: of a relay of ours,
-    files in `<state_dir>/relay/credentials`."""
+    """JSON: the named upstreams that every agent may reach (`contracts.relay.NamedUpstream`),
+    besides `models` and `tools` of the control plane; one of such a name replaces it, and
+    `as_worker` is theirs alone. Credentials are named in it; their values are the relay's: of a
+    relay of ours, files in `<state_dir>/relay/credentials`."""
 
     drain_on_stop: bool = False
     """SIGTERM ends all workers, saved and released, and the relay. Off: they live on."""

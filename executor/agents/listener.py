@@ -25,8 +25,15 @@ _log = get_logger()
 
 class Loopback:
     def __init__(self, directory: Path, port: int, identity: Identity | None) -> None:
+        self.port = port
+        """Where it listens, or listened last: agents know it. 0: it never did, and takes any."""
+        self.taken = 0
+        """Connections so far: whether anybody asked for anything."""
+        self.ends = 0
+        """How often it ended: what it piped was cut then, and the relay saw only clients that went.
+        """
+        self._any_port = port == 0
         self._socket = directory / "agent.sock"
-        self._port = port
         self._identity = identity.beside() if identity else None
         self._listening = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -76,7 +83,7 @@ class Loopback:
 
     async def _started(self) -> Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", loopback.__file__, str(self._port), str(self._socket),
+            sys.executable, "-I", "-S", loopback.__file__, str(self.port), str(self._socket),
             env={}, cwd="/", start_new_session=True, stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
             **spawned_as(self._identity),
         )  # fmt: skip
@@ -84,10 +91,28 @@ class Loopback:
     async def _watch(self, process: Process) -> None:
         if process.stdout is None or process.stderr is None:
             raise RuntimeError("the loopback listener was started without pipes")
-        if await process.stdout.readline():
-            self._listening.set()
-        words = await process.stderr.read(LAST_WORDS)
+        words, _ = await asyncio.gather(
+            _last_words(process.stderr), self._listen_to(process.stdout)
+        )
         _log.error("loopback_ended", said=words.decode(errors="replace").strip())
+
+    async def _listen_to(self, said: asyncio.StreamReader) -> None:
+        if not (line := await said.readline()):
+            # the port that it had may be somebody else's by now
+            self.port = 0 if self._any_port else self.port
+            return
+        self.port = int(line.split()[1])
+        self._listening.set()
+        while await said.readline():
+            self.taken += 1
+        self.ends += 1
+
+
+async def _last_words(said: asyncio.StreamReader) -> bytes:
+    words = b""
+    while part := await said.read(LAST_WORDS):
+        words = (words + part)[-LAST_WORDS:]
+    return words
 
 
 async def _ended(process: Process) -> None:

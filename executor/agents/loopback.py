@@ -4,8 +4,8 @@
 nothing of what passes. Each direction has one small buffer and is read no faster than it is written
 on; the end of one direction is passed on as that, a broken one breaks the other too, so that a cut
 answer looks cut. While the relay is away a new connection waits for it, for a while; more
-connections than `CONNECTIONS` wait in the kernel's queue. It says `listening` once, and ends with
-its parent.
+connections than `CONNECTIONS` wait in the kernel's queue. It says `listening` and its port once
+(PORT 0: any that is free), then a line for each connection that it takes, and ends with its parent.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ RELAY_PAUSE = 0.1
 PR_SET_PDEATHSIG = 1
 ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER: the peer sees a reset, and not the end of what it was sent."""
+TAKEN = "taken"
 
 
 class Pipes:
@@ -45,6 +46,7 @@ class Pipes:
                 self._room.release()
                 await asyncio.sleep(RELAY_PAUSE)
                 continue
+            _say(TAKEN)
             task = asyncio.create_task(self._pipe(client))
             self._tasks.add(task)
             task.add_done_callback(self._done)
@@ -100,6 +102,11 @@ async def _forward(source: socket.socket, sink: socket.socket) -> None:
     sink.shutdown(socket.SHUT_WR)
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def end_with_parent() -> None:
     parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -117,8 +124,7 @@ def main(port: int, path: str) -> None:
         sys.exit(f"cannot listen on port {port} of loopback: {error.strerror}")
     listener.listen(QUEUE)
     listener.setblocking(False)
-    sys.stdout.write("listening\n")
-    sys.stdout.flush()
+    _say(f"listening {listener.getsockname()[1]}")
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(Pipes(path).serve(listener))
 

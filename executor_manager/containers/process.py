@@ -214,6 +214,8 @@ class ProcessBackend:
             "BERTH_WORKSPACE_DIR": str(made.workspace),
             "BERTH_SPOOL_DIR": str(made.spool),
             "BERTH_CONTROL_DIR": str(made.control),
+            "BERTH_AGENT_DIR": str(made.agent),
+            "BERTH_AGENT_PORT": "0",  # loopback is the host's: any that is free
             "BERTH_HOME_DIR": str(places.home(place)),
         }
         owner = self._program.owner

@@ -4,6 +4,7 @@ from executor_manager.containers.backend import Capabilities
 
 NOT_ISOLATED = (
     "A session shares the host's network: nothing keeps it from dialing out.",
+    "A session's models and tools are on a port of the host's loopback: all on the host reach it.",
     "A session sees the host's files as far as its user may read them.",
     "A session sees the host's processes, and may signal those of its own user.",
     "Memory, CPU, process and disk limits are the host's: a session can starve the others.",

@@ -21,8 +21,9 @@ class Body:
         self._request = request
         self._limit = limit
         self._silence = silence
+        self.size = 0
+        """Of what has come so far, in bytes."""
         self._hash = hashlib.sha256()
-        self._size = 0
 
     @property
     def length(self) -> int | None:
@@ -46,8 +47,8 @@ class Body:
         if self._request.headers.get("Expect", "").lower() == "100-continue":
             self._say_continue()
         while part := await self._next():
-            self._size += len(part)
-            if self._size > self._limit:
+            self.size += len(part)
+            if self.size > self._limit:
                 self.refused = self._too_large()
                 raise BodyEnded
             self._hash.update(part)

@@ -1,10 +1,9 @@
 """Which headers pass between an agent and a named upstream, in either direction."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from multidict import CIMultiDictProxy
-
-from contracts.relay import NamedUpstream
 
 Lines = list[tuple[str, str]]
 
@@ -32,26 +31,34 @@ _NOT_ANSWERED = frozenset({"location", "content-location", "refresh", "alt-svc",
 """They lead somewhere else, or speak of a host that the agent does not know."""
 
 
-def to_upstream(headers: CIMultiDictProxy[str], upstream: NamedUpstream, value: str) -> Lines:
-    """`value` is the credential's, empty if the upstream has none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What is added outside, in place of whatever the agent claims to be."""
+
+    header: str = "authorization"
+    prefix: str = "Bearer "
+    value: str
+
+
+def to_upstream(headers: CIMultiDictProxy[str], added: Added | None) -> Lines:
     dropped = _named_by_connection(headers)
-    if upstream.credential is not None:
-        dropped |= {upstream.credential.header.lower()}
+    if added is not None:
+        dropped |= {added.header.lower()}
     lines = [(name, text) for name, text in headers.items() if _passes(name, dropped)]
-    if upstream.credential is not None:
-        lines.append((upstream.credential.header, f"{upstream.credential.prefix}{value}"))
+    if added is not None:
+        lines.append((added.header, f"{added.prefix}{added.value}"))
     return lines
 
 
-def to_agent(headers: CIMultiDictProxy[str], upstream: NamedUpstream, value: str) -> Lines:
-    """No line that holds the credential's value passes, whatever its name."""
+def to_agent(headers: CIMultiDictProxy[str], added: Added | None) -> Lines:
+    """No line that holds the added value passes, whatever its name."""
     dropped = _named_by_connection(headers) | _NOT_ANSWERED
-    if upstream.credential is not None:
-        dropped |= {upstream.credential.header.lower()}
+    if added is not None:
+        dropped |= {added.header.lower()}
     lines = [
         (name, text)
         for name, text in headers.items()
-        if _passes(name, dropped) and not (value and value in text)
+        if _passes(name, dropped) and not (added is not None and added.value in text)
     ]
     if (length := headers.get("Content-Length")) is not None:
         lines.append(("Content-Length", length))

@@ -11,10 +11,10 @@ from aiohttp import web
 from chassis.logs import get_logger
 from contracts.errors import Code
 from executor_manager.relay.agent_policy import ToUpstream
+from executor_manager.relay.asking import Asking, Token
 from executor_manager.relay.bodies import Body
 from executor_manager.relay.credentials import CredentialMissing, Credentials
 from executor_manager.relay.denials import closing
-from executor_manager.relay.headers import to_upstream
 from executor_manager.relay.passing import Passing, gone
 from executor_manager.relay.problems import problem, unavailable
 from executor_manager.relay.settings import Settings
@@ -31,54 +31,51 @@ class NamedUpstreams:
         self._session = session
 
     async def forward(
-        self, request: web.BaseRequest, to: ToUpstream, streams: Streams
+        self, request: web.BaseRequest, to: ToUpstream, streams: Streams, token: Token
     ) -> web.StreamResponse:
+        silence = self._settings.relay_stream_silence_seconds
+        body = Body(request, limit=self._settings.relay_body_bytes, silence=silence)
+        asking = Asking(request, to, body, token)
         if streams.open >= self._settings.relay_agent_requests:
-            return closing(problem(Code.RATE_LIMITED, "too many requests are under way"))
+            answer = problem(Code.RATE_LIMITED, "too many requests are under way")
+            return _refuse(asking, streams, answer)
         streams.open += 1
         try:
-            return await self._forward(request, to, streams)
-        except CredentialMissing as missing:
-            _log.warning("credential_missing", upstream=to.upstream.name, how=missing.how)
-            return closing(unavailable(missing.what, missing.how))
+            upstream = await self._answer(asking)
+            if isinstance(upstream, web.Response):
+                return _refuse(asking, streams, upstream)
+            async with upstream:
+                return await Passing(asking, upstream, streams).run(silence)
         finally:
             streams.open -= 1
 
-    async def _forward(
-        self, request: web.BaseRequest, to: ToUpstream, streams: Streams
-    ) -> web.StreamResponse:
-        credential = to.upstream.credential
-        value = await self._credentials.value(credential.name) if credential else ""
-        silence = self._settings.relay_stream_silence_seconds
-        body = Body(request, limit=self._settings.relay_body_bytes, silence=silence)
-        body.check_length()
-        upstream = body.refused or await self._first_byte(request, to, body, value)
-        if isinstance(upstream, web.Response):
-            return closing(upstream)
-        async with upstream:
-            return await Passing(request, to, upstream, body, streams).run(value, silence)
-
-    async def _first_byte(
-        self, request: web.BaseRequest, to: ToUpstream, body: Body, value: str
-    ) -> aiohttp.ClientResponse | web.Response:
-        name = f"the upstream {to.upstream.name}"
+    async def _answer(self, asking: Asking) -> aiohttp.ClientResponse | web.Response:
+        """The upstream's, begun, or our own instead."""
+        asking.body.check_length()
         try:
-            upstream = await self._until_answered(request, to, body, value)
+            return asking.body.refused or await self._first_byte(asking)
+        except CredentialMissing as missing:
+            _log.warning("credential_missing", upstream=asking.name, how=missing.how)
+            return unavailable(missing.what, missing.how)
+
+    async def _first_byte(self, asking: Asking) -> aiohttp.ClientResponse | web.Response:
+        name = f"the upstream {asking.name}"
+        try:
+            upstream = await self._until_answered(asking)
         except aiohttp.ClientSSLError as error:
-            return self._failed(to, error, "its certificate is not one that the relay trusts")
+            return self._failed(asking, error, "its certificate is not one that the relay trusts")
         except AWAY as error:
-            return self._failed(to, error, "wait until it accepts connections again")
+            return self._failed(asking, error, "wait until it accepts connections again")
         except TimeoutError:
             return problem(Code.UPSTREAM_TIMEOUT, f"{name} did not answer")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return body.refused or self._failed(to, error, "it ended the connection: try again")
+            how = "it ended the connection: try again"
+            return asking.body.refused or self._failed(asking, error, how)
         if upstream is None or upstream.status < 200:  # 101: what follows would not be HTTP
             return unavailable(name, "it did not answer as HTTP does")
         return upstream
 
-    async def _until_answered(
-        self, request: web.BaseRequest, to: ToUpstream, body: Body, value: str
-    ) -> aiohttp.ClientResponse | None:
+    async def _until_answered(self, asking: Asking) -> aiohttp.ClientResponse | None:
         """Raises what the client does. The deadline begins again with each part of the body."""
         settings, clock = self._settings, asyncio.get_running_loop()
         seconds = settings.relay_first_byte_seconds
@@ -90,39 +87,36 @@ class NamedUpstreams:
                     deadline.reschedule(clock.time() + seconds)
 
             async def send() -> aiohttp.ClientResponse:
-                return await self._send(request, to, body, value, moved)
+                return await self._send(asking, moved)
 
             try:
                 return await until_connected(
-                    send, seconds=settings.relay_wait_seconds, hung_up=lambda: gone(request)
+                    send, seconds=settings.relay_wait_seconds, hung_up=lambda: gone(asking.request)
                 )
             finally:
                 answered = True
 
-    async def _send(
-        self,
-        request: web.BaseRequest,
-        to: ToUpstream,
-        body: Body,
-        value: str,
-        moved: Callable[[], None],
-    ) -> aiohttp.ClientResponse:
-        headers = to_upstream(request.headers, to.upstream, value)
-        if body.length is not None:
-            headers.append(("Content-Length", str(body.length)))
+    async def _send(self, asking: Asking, moved: Callable[[], None]) -> aiohttp.ClientResponse:
         return await self._session.request(
-            request.method,
-            yarl.URL(to.url, encoded=True),
-            headers=headers,
-            data=body.stream(moved),
+            asking.request.method,
+            yarl.URL(asking.to.url, encoded=True),
+            headers=await asking.headers(self._credentials),
+            data=asking.body.stream(moved),
             allow_redirects=False,
             skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
         )
 
-    def _failed(self, to: ToUpstream, error: Exception, how: str) -> web.Response:
+    def _failed(self, asking: Asking, error: Exception, how: str) -> web.Response:
         # never its text: some hold the request's headers
-        _log.warning("upstream_failed", upstream=to.upstream.name, error=type(error).__name__)
-        return unavailable(f"the upstream {to.upstream.name}", how)
+        _log.warning("upstream_failed", upstream=asking.name, error=type(error).__name__)
+        return unavailable(f"the upstream {asking.name}", how)
+
+
+def _refuse(asking: Asking, streams: Streams, answer: web.Response) -> web.Response:
+    """By ourselves; whoever is told of it has to be there still."""
+    if not gone(asking.request):
+        streams.refused(asking.asked, answer.status)
+    return closing(answer)
 
 
 @asynccontextmanager

@@ -7,8 +7,7 @@ import aiohttp
 from aiohttp import web
 
 from chassis.logs import get_logger
-from executor_manager.relay.agent_policy import ToUpstream
-from executor_manager.relay.bodies import Body
+from executor_manager.relay.asking import Asking
 from executor_manager.relay.headers import to_agent
 from executor_manager.relay.streams import Streams
 
@@ -20,43 +19,38 @@ class UpstreamCut(Exception):
 
 
 class Passing:
-    def __init__(
-        self,
-        request: web.BaseRequest,
-        to: ToUpstream,
-        upstream: aiohttp.ClientResponse,
-        body: Body,
-        streams: Streams,
-    ) -> None:
-        self._request = request
-        self._to = to
+    def __init__(self, asking: Asking, upstream: aiohttp.ClientResponse, streams: Streams) -> None:
+        self._asking = asking
         self._upstream = upstream
-        self._body = body
         self._streams = streams
 
-    async def run(self, value: str, silence: float) -> web.StreamResponse:
-        """`value` is the credential's, which no header of the answer may hold."""
-        headers = to_agent(self._upstream.headers, self._to.upstream, value)
-        answer = web.StreamResponse(status=self._upstream.status, headers=headers)
+    async def run(self, silence: float) -> web.StreamResponse:
+        request, upstream = self._asking.request, self._upstream
+        headers = to_agent(upstream.headers, self._asking.added)
+        answer = web.StreamResponse(status=upstream.status, headers=headers)
         try:
-            await answer.prepare(self._request)
+            await answer.prepare(request)
             while part := await self._next(silence):
                 await answer.write(part)
             await answer.write_eof()
         except UpstreamCut as cut:
             self._cut("upstream", str(cut))
-            abort(self._request)
+            abort(request)
         except ConnectionError:
-            _log.debug("agent_went_away", upstream=self._to.upstream.name)
+            _log.debug("agent_went_away", upstream=self._asking.name)
         except asyncio.CancelledError:
             self._cut("relay", "its worker's socket is closed")
             raise
         else:
-            if 200 <= self._upstream.status < 300:
-                self._streams.answered(
-                    upstream=self._to.upstream.name, body_sha256=self._body.sha256
-                )
+            self._came_whole()
         return answer
+
+    def _came_whole(self) -> None:
+        status = self._upstream.status
+        if 200 <= status < 300:
+            self._streams.answered(self._asking.asked)
+        elif status >= 400:
+            self._streams.refused(self._asking.asked, status)
 
     async def _next(self, silence: float) -> bytes:
         """Raises `UpstreamCut`: what goes wrong in here is not the agent's."""
@@ -69,11 +63,10 @@ class Passing:
             raise UpstreamCut(type(error).__name__) from error
 
     def _cut(self, by: Literal["upstream", "relay"], why: str) -> None:
-        if gone(self._request):
+        if gone(self._asking.request):
             return
-        name = self._to.upstream.name
-        _log.warning("answer_cut", upstream=name, by=by, why=why)
-        self._streams.cut(upstream=name, path=self._to.path, body_sha256=self._body.sha256, by=by)
+        _log.warning("answer_cut", upstream=self._asking.name, by=by, why=why)
+        self._streams.cut(self._asking.asked, by=by)
 
 
 def gone(request: web.BaseRequest) -> bool:

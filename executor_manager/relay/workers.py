@@ -139,7 +139,9 @@ class Workers:
         )
         if isinstance(decision, Denied):
             return worker.denials.deny(worker.policy, request, decision)
-        return await self._named.forward(request, decision, worker.streams)
+        return await self._named.forward(
+            request, decision, worker.streams, lambda: worker.policy.token
+        )
 
     async def _streams(self, worker: _Worker, request: web.BaseRequest) -> web.Response:
         try:

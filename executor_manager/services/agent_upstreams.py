@@ -1,10 +1,13 @@
-"""The named upstreams that agents may reach: read once at start, from the operator's file."""
+"""The named upstreams that agents may reach: two that are built in, and those of the operator's
+file, which is read once at start and may replace them by name.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import msgspec
 
@@ -12,8 +15,10 @@ from chassis.settings import SettingsError
 from contracts.relay import Credential, NamedUpstream
 
 MODELS = "models"
-"""The upstream of this name is where agents find their models."""
+TOOLS = "tools"
+"""Executors send their agents to the upstreams of these names."""
 
+OURS = "as_worker"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _PATH = re.compile(r"(?:/(?!/)[^\x00-\x20\x7f-\U0010ffff?#\\/%]*)+")
@@ -23,6 +28,33 @@ _FRAMING = frozenset(
     {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding"}
     | {"upgrade"}
 )
+
+
+def upstreams_of(
+    worker_id: UUID, control_plane_url: str, operators: Sequence[NamedUpstream]
+) -> list[NamedUpstream]:
+    """All that one worker's agent may reach."""
+    gateway = f"{control_plane_url.rstrip('/')}/internal/v1/workers/{worker_id}"
+    built_in = [
+        NamedUpstream(
+            name=MODELS,
+            url=f"{gateway}/models",
+            methods=["GET", "POST"],
+            paths=["/v1/"],
+            as_worker=True,
+        ),
+        NamedUpstream(
+            name=TOOLS,
+            url=f"{gateway}/tools",
+            # a client of the protocol also asks for a stream, and to end a session: it is to hear
+            # from the server that there is none
+            methods=["DELETE", "GET", "POST"],
+            paths=["/mcp"],
+            as_worker=True,
+        ),
+    ]
+    replaced = {upstream.name for upstream in operators}
+    return [*(some for some in built_in if some.name not in replaced), *operators]
 
 
 def load_upstreams(path: Path | None) -> list[NamedUpstream]:
@@ -48,12 +80,16 @@ def load_upstreams(path: Path | None) -> list[NamedUpstream]:
 
 def _read(entry: dict[str, Any]) -> tuple[str, NamedUpstream | None]:
     """What is wrong with its shape, or the upstream."""
-    if unknown := set(entry) - set(NamedUpstream.__struct_fields__):
-        return f"{_list(unknown)}: no such field, there are {_fields(NamedUpstream)}", None
+    if OURS in entry:
+        return f"{OURS}: leave it out; it would send workers' own tokens to the url", None
+    known = _names(NamedUpstream) - {OURS}
+    if unknown := set(entry) - known:
+        return f"{_list(unknown)}: no such field, there are {_list(known)}", None
     credential: object = entry.get("credential")
     inside = cast("dict[str, object]", credential) if isinstance(credential, dict) else {}
     if unknown := set(inside) - _names(Credential):
-        return f"credential.{_list(unknown)}: no such field, there are {_fields(Credential)}", None
+        known = _names(Credential)
+        return f"credential.{_list(unknown)}: no such field, there are {_list(known)}", None
     try:
         return "", msgspec.convert(entry, NamedUpstream)
     except msgspec.ValidationError as error:
@@ -94,10 +130,6 @@ def _is_path(path: str) -> bool:
 
 def _names(struct: type[msgspec.Struct]) -> set[str]:
     return set(struct.__struct_fields__)
-
-
-def _fields(struct: type[msgspec.Struct]) -> str:
-    return _list(_names(struct))
 
 
 def _list(names: Iterable[str]) -> str:

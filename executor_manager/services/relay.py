@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from chassis.client import ServiceClient
@@ -21,15 +21,12 @@ from contracts.relay import (
 from contracts.wire import Empty
 from executor_manager.containers.backend import Container, ContainerBackend
 from executor_manager.containers.errors import BackendError
-from executor_manager.services.agent_upstreams import MODELS
+from executor_manager.services.agent_upstreams import upstreams_of
 from executor_manager.services.relay_process import RelayProcess
 from executor_manager.services.workers import HAS_PROCESS, Worker, Workers
 
 HUNG_AFTER = 5
 """Deadlines missed in a row before it is ended by force."""
-
-AGENT_PORT = 8119
-"""Where executors in a network of their own listen for their agents (`executor.settings`)."""
 
 _log = get_logger()
 
@@ -58,14 +55,6 @@ class Relay:
         self._missed = 0
 
     @property
-    def environment(self) -> Mapping[str, str]:
-        """For executors. On the host's own loopback nobody listens for agents."""
-        names = {upstream.name for upstream in self._upstreams}
-        if MODELS not in names or not self._backend.capabilities.own_network:
-            return {}
-        return {"BERTH_MODEL_BASE_URL": f"http://127.0.0.1:{AGENT_PORT}/{MODELS}"}
-
-    @property
     def how_to_have_it(self) -> str:
         if self._process is not None:
             return "it is being started: see relay.log"
@@ -84,7 +73,7 @@ class Relay:
             control_dir=str(container.directories.control),
             token=worker.token,
             agent_dir=str(container.directories.agent),
-            upstreams=self._upstreams,
+            upstreams=upstreams_of(worker.id, self._routes.control_plane_url, self._upstreams),
         )
         await self._admin.call(RELAY_PUT, policy, path={"worker_id": str(worker.id)})
 

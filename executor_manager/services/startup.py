@@ -134,13 +134,9 @@ class Startup:
         await self._boot(worker, until_ready=False)
 
     async def _create(self, worker: Worker) -> Container:
-        environment = {
-            "BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace),
-            **self.relay.environment,
-        }
         spec = ContainerSpec(
             identity=worker.identity,
-            environment=environment,
+            environment={"BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace)},
             limits=_limits(worker.limits, self.default_limits),
         )
         async with self._step(worker, "create") as step:

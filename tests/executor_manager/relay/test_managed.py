@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,9 @@ import pytest
 
 from chassis.ids import new_id
 from chassis.settings import SettingsError
-from contracts.relay import Credential, NamedUpstream, RelayRoutes
-from executor_manager.containers.docker_backend import DockerBackend, DockerSite
-from executor_manager.containers.docker_configuration import DockerOptions
-from executor_manager.containers.docker_places import Volumes
-from executor_manager.containers.process import ProcessBackend, Program
-from executor_manager.services.agent_upstreams import load_upstreams
-from executor_manager.services.relay import Relay as RelayOfManager
-from executor_manager.services.workers import Workers
+from contracts.relay import Credential, NamedUpstream
+from executor_manager.containers.process import ProcessBackend
+from executor_manager.services.agent_upstreams import load_upstreams, upstreams_of
 from tests.executor_manager.managers import Desk, Start, container_of, until
 from tests.executor_manager.relay.witness import SECRET, Witness
 from tests.executor_manager.relays import Bound, Relay
@@ -146,28 +140,30 @@ def test_a_file_of_upstreams__that_is_none_is_named(tmp_path: Path) -> None:
         load_upstreams(tmp_path / "absent")
 
 
-@pytest.mark.parametrize(("name", "told"), [("models", True), ("pypi", False)])
-async def test_executors__are_told_of_models_where_they_have_a_loopback_of_their_own(
-    tmp_path: Path, name: str, *, told: bool
-) -> None:
-    site = DockerSite(
-        host="unix:///nowhere", call_seconds=1, volumes=Volumes(tmp_path, tmp_path / "k")
+def test_the_control_planes_own__are_there_unless_the_file_replaces_them() -> None:
+    worker_id = new_id()
+    models, tools = upstreams_of(worker_id, "http://control:8000/base/", [])
+    base = f"http://control:8000/base/internal/v1/workers/{worker_id}"
+    assert (models.url, models.methods, models.paths) == (
+        f"{base}/models",
+        ["GET", "POST"],
+        ["/v1/"],
     )
-    alone = DockerBackend(site, DockerOptions(manager_id=new_id(), image="none"))
-    shared = ProcessBackend(tmp_path, Program(argv=(sys.executable,)))
-    upstream = NamedUpstream(name=name, url="http://a", methods=["GET"], paths=["/"])
-    seen = [
-        RelayOfManager(
-            process=None,
-            admin_socket=tmp_path / "admin.sock",
-            routes=RelayRoutes(control_plane_url="", object_store_url=""),
-            upstreams=[upstream],
-            workers=Workers(1),
-            backend=backend,
-        ).environment
-        for backend in (alone, shared)
-    ]
-    assert seen[0] == ({"BERTH_MODEL_BASE_URL": "http://127.0.0.1:8119/models"} if told else {})
-    assert seen[1] == {}
-    await alone.close()
-    await shared.close()
+    assert (tools.url, tools.paths) == (f"{base}/tools", ["/mcp"])
+    assert models.as_worker
+    assert tools.as_worker
+    own = NamedUpstream(name="models", url="http://a", methods=["POST"], paths=["/"])
+    pypi = NamedUpstream(name="pypi", url="http://b", methods=["GET"], paths=["/"])
+    assert upstreams_of(worker_id, "http://control:8000/base", [own, pypi]) == [tools, own, pypi]
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_file_of_upstreams__never_sends_a_workers_token_anywhere(
+    tmp_path: Path, *, value: bool
+) -> None:
+    path = written(tmp_path, {**MODELS, "credential": None, "as_worker": value})
+    with pytest.raises(SettingsError) as caught:
+        load_upstreams(path)
+    assert str(caught.value) == (
+        f"{path}: upstream 0: as_worker: leave it out; it would send workers' own tokens to the url"
+    )

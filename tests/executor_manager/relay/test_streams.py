@@ -10,7 +10,7 @@ import pytest
 
 from contracts.relay import RELAY_DELETE
 from contracts.wire import Empty
-from executor_manager.relay.streams import KEPT, Streams
+from executor_manager.relay.streams import KEPT, Asked, Streams
 from tests.executor_manager.managers import until
 from tests.executor_manager.relay.witness import (
     CHUNKED,
@@ -146,7 +146,7 @@ async def test_a_relay_that_was_killed__has_another_boot_and_waits_for_its_polic
     await agents_relay.bind(session.control.worker_id, upstreams=[witness.named()])
     assert (await session.agent.ask("/models/v1/messages", body=BODY)).endswith(b"whole")
     told = await session.streams()
-    assert (told.boot != former, told.last) == (True, 0)
+    assert (told.boot != former, told.cuts, told.refused) == (True, [], [])
 
 
 async def test_terminated__it_cuts_what_is_open_and_ends(
@@ -224,10 +224,102 @@ async def test_streams__are_the_workers_own_and_asked_rightly(
     assert b" 403 " in (await first.control.ask("/relay/streams", method="GET"))[:20]
 
 
-def test_very_many_cuts__only_the_newest_are_kept() -> None:
+async def answer_busy(_request: Request, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\n{}")
+
+
+async def test_refused__is_told_until_its_path_was_answered(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named("/v1/"), witness.named(name="other"))
+    witness.answer = answer_busy
+    assert b" 429 " in await session.agent.ask("/models/v1/messages?beta=true", body=BODY)
+    (refused,) = (await session.streams()).refused
+    assert (refused.number, refused.upstream, refused.path) == (1, "models", "/v1/messages")
+    assert (refused.status, refused.body_bytes) == (429, len(BODY))
+    assert (refused.body_sha256, refused.answered_since) == (sha256(BODY), False)
+    assert (await session.streams(after=1)).refused == []
+
+    witness.answer = whole
+    await session.agent.ask("/models/v1/responses", body=BODY)
+    await session.agent.ask("/other/v1/messages", body=BODY)
+    assert not (await session.streams()).refused[0].answered_since
+    await session.agent.ask("/models/v1/messages", body=b"another")
+    told = await session.streams()
+    assert told.refused[0].answered_since
+    assert told.cuts == []
+
+
+async def test_refused__by_the_relay_itself_is_told_as_well(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named(), witness.named(name="files"))
+
+    async def nothing(_request: Request, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    await session.agent.ask("/models/v1/messages", body=b"x" * (2**20 + 1))
+    witness.answer = nothing
+    await session.agent.ask("/models/v1/messages", body=BODY)
+    await witness.stop()
+    await session.agent.ask("/files/v1/messages", body=BODY)
+    (agents_relay.directory.parent / "credentials" / "key").unlink()
+    await session.agent.ask("/models/v1/messages", body=BODY)
+    told = await session.streams()
+    assert [(one.upstream, one.status) for one in told.refused] == [
+        ("models", 413),
+        ("models", 504),
+        ("files", 503),
+        ("models", 503),
+    ]
+    # what the policy denies never was a request to an upstream
+    await session.agent.ask("/models/v1/organizations")
+    assert (await session.streams()).last == told.last
+
+
+async def test_refused__is_nothing_that_its_client_did_not_wait_for(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    session = await bind_agent(agents_relay, witness.named())
+
+    async def reluctant(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 500 Oops\r\nContent-Length: 12\r\n\r\nfirst ")
+        await asyncio.Event().wait()
+
+    witness.answer = reluctant
+    reader, writer = await session.connect()
+    writer.write(post("/models/v1/messages", BODY))
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"first ")
+        writer.transport.abort()
+        told = await session.until_open(0)
+    assert (told.last, told.refused) == (0, [])
+
+
+def test_refused__a_larger_request_was_answered_after_the_number_asked_for() -> None:
+    streams = Streams()
+    streams.answered(asked(1000))
+    streams.refused(asked(100), 404)
+    assert [one.larger_answered for one in streams.told("boot", after=0).refused] == [True]
+    assert [one.larger_answered for one in streams.told("boot", after=1).refused] == [False]
+    streams.answered(asked(2000, "/v1/responses"))
+    assert [one.larger_answered for one in streams.told("boot", after=1).refused] == [False]
+    streams.answered(asked(500))
+    assert [one.larger_answered for one in streams.told("boot", after=1).refused] == [True]
+
+
+def asked(size: int, path: str = "/v1/messages") -> Asked:
+    return Asked(upstream="models", path=path, body_sha256=str(size), body_bytes=size)
+
+
+def test_very_many__only_the_newest_are_kept() -> None:
     streams = Streams()
     for number in range(KEPT + 10):
-        streams.cut(upstream="models", path="/" + "x" * 9000, body_sha256=str(number), by="relay")
+        streams.cut(asked(number, "/" + "x" * 9000), by="relay")
+        streams.refused(asked(number, f"/{number}"), 500)
+        streams.answered(asked(number, f"/{number}/other"))
     told = streams.told("boot", after=0)
-    assert (told.last, len(told.cuts), told.cuts[0].number) == (KEPT + 10, KEPT, 11)
+    assert told.last == 3 * (KEPT + 10)
+    assert (len(told.cuts), told.cuts[0].number) == (KEPT, 31)
+    assert (len(told.refused), told.refused[0].number) == (KEPT, 32)
     assert max(len(cut.path) for cut in told.cuts) <= 200

@@ -74,6 +74,15 @@ class Witness:
             credential=Credential(name="key"),
         )
 
+    def as_worker(self) -> NamedUpstream:
+        return NamedUpstream(
+            name="models",
+            url=f"http://localhost:{self.port}/worker/models",
+            methods=["GET", "POST"],
+            paths=["/v1/"],
+            as_worker=True,
+        )
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = await _read(reader)
