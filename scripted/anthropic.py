@@ -1,131 +1,155 @@
-"""Anthropic's Messages API, as far as an agent's CLI uses it: read a request, stream an answer."""
+"""Anthropic's Messages API, as far as an agent's CLI uses it."""
 
 import json
-import re
 from collections.abc import Iterator
-from typing import Any, cast
-from uuid import uuid4
+from typing import cast
 
-from scripted.replies import Reply, Said, in_directory
+from scripted.scenario import Said, Tokens
+from scripted.wire import Answer, Event, Json, ToolCall, inside, slices, text_of, words
 
-Json = dict[str, Any]
-Event = tuple[str, Json]
-
-_CWD = re.compile(r"[Ww]orking directory:\s*(\S+)")
+PREFIX = "msg_"
+END = b""
+REQUEST_ID = "request-id"
+SIGNATURE = "c2NyaXB0ZWQ="
+_ERRORS = {
+    401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+    413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error",
+}  # fmt: skip
 
 
 def conversation_of(request: Json) -> list[Said]:
     return [said for message in request.get("messages", []) for said in _said(message)]
 
 
-def directory_of(request: Json) -> str:
-    """Where the agent says that it works; empty if it does not."""
-    told = json.dumps([request.get("system"), request.get("messages")], ensure_ascii=False)
-    match = _CWD.search(told.replace("\\n", "\n"))
-    return match[1] if match else ""
+def tools_of(request: Json) -> list[str]:
+    tools: list[Json] = request.get("tools") or []
+    return [str(tool.get("name")) for tool in tools]
 
 
-def is_side_call(request: Json) -> bool:
-    """Titles and the like: calls without tools."""
-    return not request.get("tools")
+def schema_of(request: Json) -> Json | None:
+    newer = inside(request, "output_config", "format", "schema")
+    return newer or inside(request, "output_format", "schema")
 
 
-def error_body(status: int) -> Json:
-    kinds = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-    kind = kinds.get(status, "invalid_request_error" if status < 500 else "api_error")
-    return {"type": "error", "error": {"type": kind, "message": f"scripted {status}"}}
+def error_body(status: int, message: str, request_id: str) -> Json:
+    kind = _ERRORS.get(status, "invalid_request_error" if status < 500 else "api_error")
+    error = {"type": kind, "message": message}
+    return {"type": "error", "error": error, "request_id": request_id}
 
 
-def events(request: Json, reply: Reply) -> Iterator[Event]:
-    spent, answered, cached = reply.usage
-    yield _event("message_start", message=_head(request, spent, cached))
+def failure(answer: Answer) -> Event:
+    return Event(error_body(529, "Overloaded", f"req_{answer.id}"), name="error")
+
+
+def tells(answer: Answer) -> Tokens:
+    """How much of the output was thought does not stand in it."""
+    used = answer.reply.usage
+    return Tokens(used.input, used.output, used.cached)
+
+
+def events(_request: Json, answer: Answer) -> Iterator[Event]:
+    used = answer.reply.usage
+    told = Tokens(used.input, 1, used.cached)
+    yield _event("message_start", told=told, message=_message(answer, [], told_output=1))
+    yield _event("ping")
     index = 0
-    if reply.think:
-        yield from _block(index, {"type": "thinking", "thinking": "", "signature": ""}, [
-            *({"type": "thinking_delta", "thinking": word} for word in words(reply.think)),
-            {"type": "signature_delta", "signature": "c2NyaXB0ZWQ="},
-        ])  # fmt: skip
+    if answer.reply.think:
+        yield from _thoughts(index, answer.reply.think)
         index += 1
-    if reply.text:
-        deltas = [{"type": "text_delta", "text": word} for word in words(reply.text)]
+    if answer.reply.text:
+        deltas = [{"type": "text_delta", "text": word} for word in words(answer.reply.text)]
         yield from _block(index, {"type": "text", "text": ""}, deltas)
         index += 1
-    for name, arguments in reply.tools:
-        told = json.dumps(in_directory(arguments, directory_of(request)))
-        start: Json = {"type": "tool_use", "id": f"toolu_{uuid4().hex}", "name": name, "input": {}}
-        yield from _block(index, start, [{"type": "input_json_delta", "partial_json": told}])
+    for call in answer.calls:
+        start: Json = {**_tool_use(call), "input": {}}
+        parts = slices(json.dumps(_arguments(call)))
+        deltas = [{"type": "input_json_delta", "partial_json": part} for part in parts]
+        yield from _block(index, start, deltas)
         index += 1
-    stop = "tool_use" if reply.tools else "end_turn"
-    yield _event(
-        "message_delta",
-        delta={"stop_reason": stop, "stop_sequence": None},
-        usage={"output_tokens": answered},
-    )
+    delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
+    usage = _usage(used, used.output)
+    yield _event("message_delta", told=tells(answer), delta=delta, usage=usage)
     yield _event("message_stop")
 
 
-def whole(request: Json, reply: Reply) -> Json:
-    """The same answer without streaming."""
-    spent, answered, cached = reply.usage
-    message = _head(request, spent, cached)
-    content: list[Json] = [{"type": "text", "text": reply.text}] if reply.text else []
-    content += [
-        {
-            "type": "tool_use",
-            "id": f"toolu_{uuid4().hex}",
-            "name": name,
-            "input": in_directory(arguments, directory_of(request)),
-        }
-        for name, arguments in reply.tools
-    ]
-    message["content"] = content
-    message["stop_reason"] = "tool_use" if reply.tools else "end_turn"
-    message["usage"]["output_tokens"] = answered
-    return message
+def whole(_request: Json, answer: Answer) -> Json:
+    reply = answer.reply
+    content: list[Json] = []
+    if reply.think:
+        content.append({"type": "thinking", "thinking": reply.think, "signature": SIGNATURE})
+    if reply.text:
+        content.append({"type": "text", "text": reply.text})
+    content += [{**_tool_use(call), "input": _arguments(call)} for call in answer.calls]
+    message = _message(answer, content, told_output=reply.usage.output)
+    return {**message, "stop_reason": _stop_reason(answer)}
 
 
-def words(text: str) -> list[str]:
-    return re.findall(r"\s*\S+\s*", text)
-
-
-def _head(request: Json, spent: int, cached: int) -> Json:
+def _message(answer: Answer, content: list[Json], *, told_output: int) -> Json:
     return {
-        "id": f"msg_{uuid4().hex}",
+        "id": answer.id,
         "type": "message",
         "role": "assistant",
-        "model": request.get("model"),
-        "content": [],
+        "model": answer.model,
+        "content": content,
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": {
-            "input_tokens": spent,
-            "cache_read_input_tokens": cached,
-            "cache_creation_input_tokens": 0,
-            "output_tokens": 1,
-        },
+        "usage": _usage(answer.reply.usage, told_output),
     }
+
+
+def _usage(used: Tokens, output: int) -> Json:
+    return {
+        "input_tokens": used.input - used.written,
+        "cache_creation_input_tokens": used.written,
+        "cache_read_input_tokens": used.cached,
+        "output_tokens": output,
+    }
+
+
+def _stop_reason(answer: Answer) -> str:
+    return "tool_use" if answer.calls else "end_turn"
+
+
+def _tool_use(call: ToolCall) -> Json:
+    return {"type": "tool_use", "id": f"toolu_{call.id.removeprefix('call_')}", "name": call.name}
+
+
+def _arguments(call: ToolCall) -> object:
+    return {"input": call.arguments} if call.free_form else json.loads(call.arguments)
+
+
+def _thoughts(index: int, text: str) -> Iterator[Event]:
+    start = {"type": "thinking", "thinking": "", "signature": ""}
+    yield _event("content_block_start", index=index, content_block=start)
+    for word in words(text):
+        delta = {"type": "thinking_delta", "thinking": word}
+        yield _event("content_block_delta", piece=True, index=index, delta=delta)
+    delta = {"type": "signature_delta", "signature": SIGNATURE}
+    yield _event("content_block_delta", index=index, delta=delta)
+    yield _event("content_block_stop", index=index)
 
 
 def _block(index: int, start: Json, deltas: list[Json]) -> Iterator[Event]:
     yield _event("content_block_start", index=index, content_block=start)
     for delta in deltas:
-        yield _event("content_block_delta", index=index, delta=delta)
+        yield _event("content_block_delta", piece=True, index=index, delta=delta)
     yield _event("content_block_stop", index=index)
 
 
-def _event(kind: str, /, **fields: object) -> Event:
-    return kind, {"type": kind, **fields}
+def _event(
+    kind: str, /, *, piece: bool = False, told: Tokens | None = None, **fields: object
+) -> Event:
+    return Event({"type": kind, **fields}, name=kind, piece=piece, told=told)
 
 
 def _said(message: Json) -> list[Said]:
     """A user's message may be tool results, text, or both."""
-    role, content = str(message.get("role")), message.get("content")
-    if isinstance(content, str):
-        return [Said(role, content)]
-    blocks = cast("list[Json]", content or [])
+    role = str(message.get("role"))
+    content = message.get("content")
+    blocks = cast("list[Json]", content) if isinstance(content, list) else []
     results = [block for block in blocks if block.get("type") == "tool_result"]
-    text = "\n".join(str(block["text"]) for block in blocks if block.get("type") == "text")
     said = [Said("tool", json.dumps(block.get("content"))) for block in results]
+    text = text_of(cast("object", message.get("content")))
     # what comes with a result is a reminder of the agent's own, unless a person wrote a script
     if not results or "<<SCRIPT" in text:
         said.append(Said(role, text))

@@ -1,154 +1,75 @@
-"""The scripted model: a real process on loopback that answers as a model provider does.
+"""The scripted model: a real process on a socket that answers as model providers do.
 
-`python -m scripted.model_server [--port N] [--log FILE]` prints `{"url": …}` when it listens. Real
-agents run against it without an account and without internet. What it was asked stands in the log,
-a JSON object a line: a witness outside of the agent and of the platform.
+`python -m scripted.model_server` prints `{"url": …}` when it listens, and ends on SIGTERM. It
+speaks Anthropic's Messages and OpenAI's Responses, Chat Completions and Embeddings, as prompts or a
+file say (`scripted.scenario`). Real agents run against it without an account and without internet.
+What it was asked stands in its log, what that cost in its ledger (`scripted.ledger`): witnesses
+outside of the agent and of the platform. `GET /open` lists what it is answering right now.
 """
 
 import argparse
+import functools
 import json
+import re
+import signal
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TextIO
 
 import msgspec
 
-from scripted import anthropic
-from scripted.anthropic import Json
-from scripted.replies import Reply, reply_to
-
-MODELS = ("scripted-1", "scripted-2")
-SIDE_ANSWER = Reply(text="A title", usage=(10, 2, 0))
-LONGEST_BODY = 64 * 1024 * 1024
-
-
-class RequestLog:
-    def __init__(self, file: TextIO | None) -> None:
-        self._file = file
-        self._lock = threading.Lock()
-
-    def write(self, record: Json) -> None:
-        if self._file is not None:
-            with self._lock:
-                self._file.write(json.dumps({"at": time.time(), **record}) + "\n")
-                self._file.flush()
+from scripted.handler import Desk, Handler
+from scripted.ledger import Books
+from scripted.scenario import Scenario, parse_parts
 
 
 class ModelServer(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 128
 
-    def __init__(self, port: int, log: RequestLog) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
-        self.log = log
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    @property
-    def _log(self) -> RequestLog:
-        return cast("ModelServer", self.server).log
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """The request log is ours."""
-
-    def do_HEAD(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        listed = [{"id": name, "type": "model", "display_name": name} for name in MODELS]
-        self._json(200, {"data": listed, "has_more": False})
-
-    def do_POST(self) -> None:
-        request = self._body()
-        path = self.path.partition("?")[0]
-        if request is None:
-            self._json(400, anthropic.error_body(400))
-        elif path.endswith("/count_tokens"):
-            self._json(200, {"input_tokens": len(json.dumps(request)) // 4})
-        elif path.endswith("/messages"):
-            self._messages(request)
-        else:
-            self._json(404, anthropic.error_body(404))
-
-    def _messages(self, request: Json) -> None:
-        tools: list[Json] = request.get("tools") or []
-        side = anthropic.is_side_call(request)
-        conversation = anthropic.conversation_of(request)
-        reply, step = (SIDE_ANSWER, -2) if side else reply_to(conversation)
-        self._log.write(
-            {
-                "path": self.path,
-                "model": request.get("model"),
-                "step": step,
-                "tools": [tool.get("name") for tool in tools],
-                "conversation": [[said.role, said.text] for said in conversation],
-            }
-        )
-        time.sleep(reply.hang)
-        if reply.status:
-            self._json(reply.status, reply.body or anthropic.error_body(reply.status))
-        elif request.get("stream"):
-            self._stream(anthropic.events(request, reply), reply)
-        else:
-            self._json(200, anthropic.whole(request, reply))
-
-    def _stream(self, events: Iterator[anthropic.Event], reply: Reply) -> None:
-        self.close_connection = True
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Cache-Control", "no-cache")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        pieces = 0
-        try:
-            for kind, event in events:
-                if kind == "content_block_delta":
-                    if pieces == reply.die_after:
-                        return
-                    pieces += 1
-                    time.sleep(reply.delay)
-                self.wfile.write(f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode())
-                self.wfile.flush()
-        except (BrokenPipeError, ConnectionResetError):
-            self._log.write({"path": self.path, "event": "the client left"})
-
-    def _body(self) -> Json | None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > LONGEST_BODY:
-            self.close_connection = True
-            return None
-        try:
-            return msgspec.json.decode(self.rfile.read(length), type=dict[str, Any])
-        except msgspec.MsgspecError:
-            return None
-
-    def _json(self, status: int, body: Json) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+    def __init__(self, host: str, port: int, desk: Desk) -> None:
+        super().__init__((host, port), functools.partial(Handler, desk))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripted.model_server")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--log", type=Path, default=None)
+    parser = _parser()
     asked = parser.parse_args()
-    log = asked.log.open("a") if asked.log else None
-    with ModelServer(asked.port, RequestLog(log)) as server:
-        sys.stdout.write(json.dumps({"url": f"http://127.0.0.1:{server.server_port}"}) + "\n")
+    try:
+        scenario = Scenario(parse_parts(asked.scenario.read_bytes()) if asked.scenario else [])
+    except (msgspec.DecodeError, re.error) as error:
+        parser.error(f"--scenario {asked.scenario}: {error}")
+    keys: list[str] = asked.key_file.read_text().split() if asked.key_file else []
+    books = Books(log=_opened(asked.log), ledger=_opened(asked.ledger))
+    signal.signal(signal.SIGTERM, _stop)
+    with ModelServer(asked.host, asked.port, Desk(scenario, books, keys)) as server:
+        url = f"http://{asked.host}:{server.server_port}"
+        sys.stdout.write(json.dumps({"url": url}) + "\n")
         sys.stdout.flush()
-        server.serve_forever()
+        try:
+            server.serve_forever()
+        finally:
+            books.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m scripted.model_server")
+    add = parser.add_argument
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=0)
+    add("--log", type=Path, help="what it was asked, and how that ended")
+    add("--ledger", type=Path, help="the tokens of each request")
+    add("--scenario", type=Path, help="for prompts that carry no script")
+    add("--key-file", type=Path, help="the keys that it takes, one a line; without it any")
+    return parser
+
+
+def _stop(_number: int, _frame: object) -> None:
+    sys.exit(0)
+
+
+def _opened(path: Path | None) -> TextIO | None:
+    return path.open("a") if path else None
 
 
 if __name__ == "__main__":
