@@ -65,15 +65,27 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.AGENT_START_FAILED: Advice("See the run's log for what the agent printed.", True),
     Reason.AGENT_CRASHED: Advice("The agent's process ended; see the run's log.", True),
-    Reason.AGENT_SILENT: Advice("The agent sent nothing for too long and was ended.", True),
+    Reason.AGENT_SILENT: Advice(
+        "The agent sent nothing for too long and was ended; its model may hang.", True
+    ),
     Reason.AGENT_ERROR: Advice("The agent reported an error; see the detail.", True),
     Reason.AGENT_STATE_BROKEN: Advice("Roll the session back to an earlier snapshot.", False),
-    Reason.MODEL_UNAUTHORIZED: Advice("Check the project's key for the model provider.", False),
-    Reason.MODEL_NOT_FOUND: Advice("Choose a model that the project offers.", False),
-    Reason.MODEL_RATE_LIMITED: Advice("Wait, or raise the provider's limit.", True),
-    Reason.MODEL_UNAVAILABLE: Advice("The provider failed; retry later.", True),
+    Reason.MODEL_UNAUTHORIZED: Advice(
+        "The provider did not accept the project's key: set another one with berth models set.",
+        False,
+    ),
+    Reason.MODEL_NOT_FOUND: Advice(
+        "Choose a model that the project offers, or set an upstream that has it: berth models set.",
+        False,
+    ),
+    Reason.MODEL_RATE_LIMITED: Advice(
+        "The provider limits how much may be asked: wait, or have the limit raised.", True
+    ),
+    Reason.MODEL_UNAVAILABLE: Advice("The provider failed, or is away; retry later.", True),
     Reason.MODEL_BAD_REQUEST: Advice("The provider refused the request; see the detail.", False),
-    Reason.MODEL_STREAM_CUT: Advice("The provider's stream was cut; it is tried again.", True),
+    Reason.MODEL_STREAM_CUT: Advice(
+        "An answer of the model was cut on its way and never came whole; ask it to continue.", True
+    ),
     Reason.REQUIRED_PATHS_MISSING: Advice("Add the missing paths to the workspace.", False),
     Reason.RESTORE_FAILED: Advice("The snapshot could not be restored; see the detail.", True),
     Reason.EXECUTOR_INTERRUPTED: Advice("The executor was restarted; it is tried again.", True),

@@ -1,6 +1,7 @@
 """What an agent can fail with, as reasons from the closed list.
 
 AgentFailed                 the agent cannot be used, or ended: a reason and a detail
+├── ModelMissing            it needs a model, and none is offered: a person has to do something
 ├── RpcFailure              it answered a call with an error
 └── ConnectionLost          its process or its pipe ended
 """
@@ -34,6 +35,11 @@ class AgentFailed(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail[:MAX_DETAIL]
+
+
+class ModelMissing(AgentFailed):
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.MODEL_NOT_FOUND, detail)
 
 
 class RpcFailure(AgentFailed):

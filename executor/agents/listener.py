@@ -48,6 +48,10 @@ class Loopback:
             await asyncio.wait_for(self._listening.wait(), within)
         return self._listening.is_set()
 
+    def url(self, path: str) -> str | None:
+        """None: it has no port yet."""
+        return f"http://127.0.0.1:{self.port}{path}" if self.port else None
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()

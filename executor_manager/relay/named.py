@@ -21,6 +21,8 @@ from executor_manager.relay.settings import Settings
 from executor_manager.relay.streams import Streams
 from executor_manager.relay.waiting import AWAY, CONNECT_SECONDS, until_connected
 
+PROBLEM = "application/problem+json"
+
 _log = get_logger()
 
 
@@ -73,6 +75,10 @@ class NamedUpstreams:
             return asking.body.refused or self._failed(asking, error, how)
         if upstream is None or upstream.status < 200:  # 101: what follows would not be HTTP
             return unavailable(name, "it did not answer as HTTP does")
+        if asking.to.upstream.as_worker and _is_of_the_token(upstream):
+            # overtaken by its successor's first use; an agent would take it for its own key's end
+            upstream.close()
+            return unavailable("the worker's token", "try again with the one that comes")
         return upstream
 
     async def _until_answered(self, asking: Asking) -> aiohttp.ClientResponse | None:
@@ -110,6 +116,11 @@ class NamedUpstreams:
         # never its text: some hold the request's headers
         _log.warning("upstream_failed", upstream=asking.name, error=type(error).__name__)
         return unavailable(f"the upstream {asking.name}", how)
+
+
+def _is_of_the_token(upstream: aiohttp.ClientResponse) -> bool:
+    """The control plane's own refusal: a provider's, which it passes on, has another type."""
+    return upstream.status == 401 and upstream.content_type == PROBLEM
 
 
 def _refuse(asking: Asking, streams: Streams, answer: web.Response) -> web.Response:

@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 
 from contracts.events import UsageUpdate
 from contracts.reasons import ADVICE, Reason
-from executor.agents.errors import AgentFailed
+from executor.agents.errors import AgentFailed, ModelMissing
 from executor.agents.turn import TurnResult
 
 BLOCKED = frozenset(
@@ -36,6 +36,8 @@ def failed(reason: Reason, detail: str = "") -> Finish:
 
 
 def of_failure(failure: AgentFailed) -> Finish:
+    if isinstance(failure, ModelMissing):
+        return Finish(state="blocked", reason=failure.reason, detail=failure.detail)
     return failed(failure.reason, failure.detail)
 
 

@@ -156,6 +156,58 @@ async def test_pipe__more_than_its_connections_wait(
             writer.close()
 
 
+async def test_listener__of_any_port_says_which_and_keeps_it(place: Path) -> None:
+    (place / "agent").mkdir()
+    listener = Loopback(place / "agent", 0, None)
+    assert listener.url("/models") is None
+    listener.start()
+    try:
+        assert await listener.listening(within=DEADLINE)
+        port = listener.port
+        assert listener.url("/models") == f"http://127.0.0.1:{port}/models"
+        os.kill(running_at(0), signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE):
+            while running_at(port) == 0 or not await listener.listening(within=DEADLINE):  # noqa: ASYNC110  # another process
+                await asyncio.sleep(0.01)
+        assert listener.port == port
+    finally:
+        await listener.close()
+
+
+async def test_listener__of_any_port_takes_another_if_its_own_is_taken(place: Path) -> None:
+    (place / "agent").mkdir()
+    listener = Loopback(place / "agent", 0, None)
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        taken = squatter.getsockname()[1]
+        listener.port = taken
+        listener.start()
+        try:
+            assert await listener.listening(within=DEADLINE)
+            assert listener.port not in {0, taken}
+        finally:
+            await listener.close()
+
+
+async def test_listener__counts_what_it_takes_and_its_ends(
+    place: Path, port: int, listener: Loopback
+) -> None:
+    async with relay(place) as arriving, asyncio.timeout(DEADLINE):
+        for count in (1, 2):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, inner_writer = await arriving()
+            while listener.taken < count:  # noqa: ASYNC110  # another process says so
+                await asyncio.sleep(0.01)
+            writer.close()
+            inner_writer.close()
+    assert (listener.taken, listener.ends) == (2, 0)
+    os.kill(running_at(port), signal.SIGKILL)
+    async with asyncio.timeout(DEADLINE):
+        while listener.ends == 0:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+    await listener.close()
+    assert (listener.taken, listener.ends) == (2, 1)
+
+
 async def test_listener__starts_again_and_ends_with_its_owner(
     place: Path, port: int, listener: Loopback
 ) -> None:

@@ -139,6 +139,23 @@ async def test_as_worker__a_token_that_was_replaced_counts_at_once(
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"), [("application/problem+json", 503), ("application/json", 401)]
+)
+async def test_as_worker__a_token_that_is_not_taken_is_no_matter_of_the_agents(
+    agents_relay: Relay, witness: Witness, kind: str, status: int
+) -> None:
+    async def unauthorized(_request: Request, writer: asyncio.StreamWriter) -> None:
+        head = f"HTTP/1.1 401 Unauthorized\r\nContent-Type: {kind}; charset=utf-8\r\n"
+        writer.write(f"{head}Content-Length: 2\r\n\r\n{{}}".encode())
+
+    session = await bind_agent(agents_relay, witness.as_worker())
+    witness.answer = unauthorized
+    answer = await session.agent.ask("/models/v1/messages")
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert [one.status for one in (await session.streams()).refused] == [status]
+
+
 @pytest.mark.parametrize("value", [None, "", "two\nlines", "x" * 20000])
 async def test_credential__that_is_not_there_is_named(
     agents_relay: Relay, witness: Witness, value: str | None
