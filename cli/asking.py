@@ -7,6 +7,7 @@ from uuid import UUID
 
 from cli.client import ApiClient, Refused
 from cli.output import Output
+from contracts.errors import Code
 from contracts.events import HumanLoopRequested
 from contracts.human_loop import Replied, Reply
 
@@ -46,6 +47,8 @@ class Asking:
                 await self._client.post(path, Replied, reply)
             except Refused as refusal:
                 self._output.error(str(refusal))
+                if refusal.problem.code == Code.VALIDATION:
+                    continue
             return
 
     async def _answer(self, request: HumanLoopRequested) -> Reply | None:

@@ -20,6 +20,8 @@ class Answer(Wire, frozen=True, kw_only=True):
     tool: str = ""
     option_kind: str | None = None
     text: str | None = None
+    content: Any = None
+    """What was filled into a question's form."""
 
 
 class RunSpec(Wire, frozen=True, kw_only=True):

@@ -52,12 +52,36 @@ class AskedLimits(Body, frozen=True, kw_only=True):
     max_failures: MaxFailures = 3
 
 
+class Need(enum.StrEnum):
+    """What a run may ask of its agent: only what the agent itself says at its start, or what its
+    profile can do. Whether it plans or shows diffs, no agent says.
+    """
+
+    RESUME = "resume"
+    """It restores its own session."""
+    PERMISSIONS = "permissions"
+    """It has a mode in which it asks before it acts."""
+    MODES = "modes"
+    """It can be set to one of several modes."""
+    IMAGES = "images"
+    """It reads images in a message."""
+    MCP = "mcp"
+    """It takes tools over HTTP: the platform's own, and a project's."""
+
+
+RunNeed = Annotated[
+    str,
+    msgspec.Meta(max_length=100, extra_json_schema={"enum": [need.value for need in Need]}),
+]
+"""A `Need`; another name is refused with the list of them."""
+
+
 class RunOptions(Body, frozen=True, kw_only=True):
     """How to run a message; what is left out comes from the session, then from its app."""
 
     model: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     mode: Annotated[str, msgspec.Meta(max_length=100)] | None = None
-    needs: list[Annotated[str, msgspec.Meta(max_length=100)]] = msgspec.field(
+    needs: Annotated[list[RunNeed], msgspec.Meta(max_length=20)] = msgspec.field(
         default_factory=list[str]
     )
     """Capabilities that the agent must have, or the run is `blocked: capability_missing`."""

@@ -1,8 +1,9 @@
 """`berth reply`: answers what an agent asks."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from cyclopts import Parameter
 
 from cli.client import ApiClient
@@ -19,15 +20,20 @@ async def reply(
     allow: Annotated[bool, Parameter(negative=(), help="Permit it.")] = False,
     reject: Annotated[bool, Parameter(negative=(), help="Refuse it.")] = False,
     text: Annotated[str | None, Parameter(help="The answer to a question.")] = None,
+    content: Annotated[
+        str | None, Parameter(help="A question's form filled in: a JSON object.")
+    ] = None,
     json: Annotated[bool, Parameter(negative=())] = False,
     url: Url = None,
     key: Key = None,
 ) -> Exit:
-    """Answer a request: --allow, --reject or --text. The first answer counts."""
+    """Answer a request: --allow, --reject, --text or --content. The first answer counts."""
     output = Output()
-    if [allow, reject, text is not None].count(True) != 1:
-        raise CliError("Give one of --allow, --reject and --text.", Exit.USAGE)
-    if text is not None:
+    if [allow, reject, text is not None, content is not None].count(True) != 1:
+        raise CliError("Give one of --allow, --reject, --text and --content.", Exit.USAGE)
+    if content is not None:
+        answer = Reply(content=_read(content))
+    elif text is not None:
         answer = Reply(text=text)
     else:
         answer = Reply(decision="allow" if allow else "reject")
@@ -40,3 +46,10 @@ async def reply(
     before = "It had been answered before: " if replied.duplicate else "Answered: "
     output.line(f"{before}{said}")
     return Exit.OK
+
+
+def _read(content: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise CliError(f"--content is no JSON object: {error}.", Exit.USAGE) from error

@@ -12,6 +12,8 @@ from cli.connection import Key, Url, find_place
 from cli.exits import CliError, Exit
 from cli.output import Output
 from cli.stream import RunStream
+from contracts.events import ResumeLabel, RunStarted
+from contracts.log import LogPage
 from contracts.runs import Run, RunOutput, RunPage
 from contracts.sessions import Session
 
@@ -65,7 +67,7 @@ async def _show_run(client: ApiClient, run: Run, output: Output) -> None:
         "attempt": run.attempt,
         "place": run.place if run.state == "pending" else None,
         "next retry": run.next_retry_at,
-        "resumed": run.resume,
+        "resumed": await _resumed(client, run),
         "snapshot": run.snapshot_id,
     }
     for name, value in facts.items():
@@ -74,6 +76,16 @@ async def _show_run(client: ApiClient, run: Run, output: Output) -> None:
     answer = await client.get(f"/api/v1/runs/{run.id}/output", RunOutput)
     if answer.text:
         output.line(f"\n{answer.text.rstrip()}")
+
+
+async def _resumed(client: ApiClient, run: Run) -> str:
+    """With the reason where its agent did not have its own memory, as the log tells it."""
+    if run.resume in {None, ResumeLabel.NATIVE}:
+        return run.resume or ""
+    path = f"/api/v1/runs/{run.id}/events"
+    page = await client.get(path, LogPage, kind=RunStarted.__struct_config__.tag, limit=200)
+    told = [one.event.resume_reason for one in page.items if isinstance(one.event, RunStarted)]
+    return f"{run.resume} ({told[-1]})" if told and told[-1] else run.resume or ""
 
 
 async def _show_session(client: ApiClient, id_: UUID, output: Output, *, json: bool) -> Exit:

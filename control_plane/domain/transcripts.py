@@ -9,6 +9,8 @@ line of ours: nobody can say anything that looks like the record itself.
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -22,6 +24,9 @@ from contracts.events import (
     ToolResult,
     ToolUpdate,
 )
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 TOLD = tuple(
     str(one.__struct_config__.tag)
@@ -76,7 +81,8 @@ class _Chapter:
     entries: list[str] = field(default_factory=list[str])
     titles: dict[str, str] = field(default_factory=dict[str, str])
     outcomes: dict[str, str] = field(default_factory=dict[str, str])
-    """Of calls and questions, by id."""
+    """Of calls, by id."""
+    decisions: dict[UUID, HumanLoopResolved] = field(default_factory=dict[UUID, HumanLoopResolved])
     acts: int = 0
     """Entries that tell what somebody said or did."""
     whole: bool = True
@@ -167,13 +173,13 @@ class Telling:
             case MessageStop():
                 return self._said("The agent", event.text) if event.text.strip() else None
             case ToolResult():
-                self._wait(self._open.outcomes, event.call_id, event.status)
+                _wait(self._open.outcomes, event.call_id, event.status)
             case ToolUpdate() if event.title:
-                self._wait(self._open.titles, event.call_id, event.title)
+                _wait(self._open.titles, event.call_id, _line(event.title))
             case ToolCall():
                 return self._called(event)
             case HumanLoopResolved():
-                self._wait(self._open.outcomes, str(event.request_id), self._decision(event))
+                _wait(self._open.decisions, event.request_id, event)
             case HumanLoopRequested():
                 return self._asked(event)
             case RunRetrying():
@@ -182,12 +188,6 @@ class Telling:
             case _:
                 pass
         return None
-
-    def _wait(self, known: dict[str, str], key: str, said: str) -> None:
-        """What is said last counts, and that is met first."""
-        known.setdefault(key, said)
-        if len(known) > MAX_OPEN:
-            del known[next(iter(known))]
 
     def _called(self, call: ToolCall) -> str:
         title = self._open.titles.pop(call.call_id, call.title)
@@ -198,19 +198,13 @@ class Telling:
         if asked.reattached:
             # told where it was asked first
             return None
-        decided = self._open.outcomes.pop(str(asked.request_id), "nobody answered")
         entry = f"- The agent asked a person: {_line(asked.title)}"
-        return f"{entry} ({decided})" if "\n" not in decided else f"{entry}\n\n{decided}"
-
-    def _decision(self, resolved: HumanLoopResolved) -> str:
-        if resolved.outcome == "withdrawn":
-            return "withdrawn, unanswered"
-        said = resolved.text or ""
-        if not said and resolved.content is not None:
-            said = msgspec.json.encode(resolved.content).decode()
-        if said:
-            return self._said("A person answered", said)
-        return _DECIDED.get(resolved.option_kind or "", "answered")
+        decided = self._open.decisions.pop(asked.request_id, None)
+        if decided is None:
+            return f"{entry} (nobody answered)"
+        if said := decided.text or _json(decided.content):
+            return f"{entry}\n\n{self._said('A person answered', said)}"
+        return f"{entry} ({_decision(asked, decided)})"
 
     def _said(self, who: str, text: str, length: int | None = None) -> str:
         kept = text.encode()[: self._longest].decode(errors="ignore")
@@ -225,6 +219,25 @@ def read(payload: str) -> AnyEvent | None:
         return msgspec.json.decode(payload, type=AnyEvent)
     except msgspec.MsgspecError:
         return None
+
+
+def _wait(known: dict[K, V], key: K, said: V) -> None:
+    """What is said last counts, and that is met first."""
+    known.setdefault(key, said)
+    if len(known) > MAX_OPEN:
+        del known[next(iter(known))]
+
+
+def _decision(asked: HumanLoopRequested, decided: HumanLoopResolved) -> str:
+    if decided.outcome == "withdrawn":
+        return "withdrawn, unanswered"
+    names = {option.id: _line(option.name) for option in asked.options}
+    chosen = names.get(decided.option_id or "") or "answered"
+    return _DECIDED.get(decided.option_kind or "", chosen)
+
+
+def _json(content: object) -> str:
+    return "" if content is None else msgspec.json.encode(content).decode()
 
 
 def _ended(run: ToldRun) -> str:

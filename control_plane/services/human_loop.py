@@ -2,16 +2,21 @@
 
 from uuid import UUID
 
+import msgspec
+
 from chassis.errors import BerthError, NotFound, Stale
 from chassis.failpoints import failpoint
-from chassis.telemetry import current_trace_id
+from chassis.telemetry import current_trace_id, traceparent
 from contracts.errors import Code
+from contracts.events import AskOption
 from contracts.human_loop import Reply, RequestState
+from contracts.sessions import SessionState as SessionLife
 from contracts.spool import GrantTaken, TakeGrant
-from control_plane.domain import asks
-from control_plane.domain.session_state import RequestRow, SessionState
+from control_plane.domain import asks, forms, line, questions
+from control_plane.domain.session_state import AnswerTo, RequestRow, SessionState
 from control_plane.store import audit, human_loop, session_saves, session_states
 from control_plane.store.database import Database, Unit
+from control_plane.store.session_states import Loaded
 
 
 class HumanLoop:
@@ -22,7 +27,8 @@ class HumanLoop:
         """True: it had been answered before, and that answer stands.
 
         Raises NotFound; BerthError `validation_failed` where the reply fits no option; Stale
-        `already_finished` where the request was withdrawn.
+        `already_finished` where the request was withdrawn, `session_archived` where the answer
+        could not begin a turn.
         """
         async with self._database.unit() as unit:
             session_id = await human_loop.session_of(unit.connection, request_id)
@@ -31,15 +37,19 @@ class HumanLoop:
             loaded = await session_states.lock(unit, [session_id])
             await failpoint("reply.locked")
             state = loaded.states[session_id]
-            request = _find(state, request_id)
-            if request is None:
-                return await _answered_before(unit, request_id)
+            request = await session_states.load_request(unit, loaded, request_id)
+            if request is None or request.state is RequestState.WITHDRAWN:
+                raise Stale(Code.ALREADY_FINISHED, "its run has ended; nobody waits for the answer")
             if request.state is not RequestState.PENDING:
                 return True
             option = asks.choose(request, reply)
             _check(request, reply, has_option=option is not None)
+            reply = _filled(request, reply)
             state.trace_id = current_trace_id()
-            asks.answer(state, request, reply, option, by)
+            if request.answer_to is AnswerTo.RUN:
+                asks.answer(state, request, reply, option, by)
+            else:
+                await _answer_question(unit, loaded, request, reply, option=option, by=by)
             await audit.record(
                 unit,
                 state.session.project_id,
@@ -80,11 +90,23 @@ class HumanLoop:
         )
 
 
-async def _answered_before(unit: Unit, request_id: UUID) -> bool:
-    """Its run has ended: a first answer stands, what nobody answered was withdrawn."""
-    if await human_loop.state_of(unit.connection, request_id) is RequestState.WITHDRAWN:
-        raise Stale(Code.ALREADY_FINISHED, "its run has ended; nobody waits for the answer")
-    return True
+async def _answer_question(
+    unit: Unit,
+    loaded: Loaded,
+    request: RequestRow,
+    reply: Reply,
+    *,
+    option: AskOption | None,
+    by: UUID,
+) -> None:
+    """Where a call waits for it, it is left to that one; else it is enqueued now."""
+    state = loaded.states[request.session_id]
+    if state.session.life is SessionLife.ARCHIVED:
+        raise Stale(Code.SESSION_ARCHIVED, "un-archive the session: the answer goes on with it")
+    run = await session_states.load_run(unit, loaded, request.run_id)
+    asks.decide(state, request, questions.in_words(reply), option, by)
+    if run is not None and request.answer_to is AnswerTo.MESSAGE:
+        line.follow_up(state, request, run, traceparent=traceparent() or "")
 
 
 def _find(state: SessionState, request_id: UUID) -> RequestRow | None:
@@ -101,10 +123,30 @@ def _check(request: RequestRow, reply: Reply, *, has_option: bool) -> None:
             expected=f"one of {options}, or a decision: allow or reject",
         )
     said = reply.text is not None or reply.content is not None or reply.decision is not None
-    if request.type == "question" and not said:
+    if request.type == "question" and not said and not has_option:
         raise BerthError(
             Code.VALIDATION,
             "a question wants a text or a content",
             field="text",
             expected="a text, a content that fits the form, or decision: reject",
         )
+
+
+def _filled(request: RequestRow, reply: Reply) -> Reply:
+    """With the content that the form was filled in with, where the question has one."""
+    if request.type != "question" or request.form is None:
+        return reply
+    if reply.decision == "allow" and reply.text is None and reply.content is None:
+        raise BerthError(
+            Code.VALIDATION,
+            "decision: a form is filled in, or declined",
+            field="decision",
+            expected="reject, or a text, or a content that fits the form",
+        )
+    try:
+        content = forms.filled(request.form, reply)
+    except forms.Misfit as misfit:
+        raise BerthError(
+            Code.VALIDATION, str(misfit), field=misfit.field, expected=misfit.expected
+        ) from misfit
+    return msgspec.structs.replace(reply, content=content)

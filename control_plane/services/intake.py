@@ -12,6 +12,7 @@ from contracts.errors import Code
 from contracts.runs import CreateRun, Run, RunOptions, SendMessage
 from contracts.sessions import CreateSession, Session
 from contracts.wire import Wire
+from control_plane.domain.options import require_known
 from control_plane.services.apps import Apps
 from control_plane.services.idempotency import Ask, Idempotency, Once
 from control_plane.services.runs import Enqueued, Runs
@@ -108,6 +109,7 @@ class Intake:
         by: UUID,
     ) -> Accepted:
         """In the caller's transaction. Nothing is accepted that no executor could ever run."""
+        require_known(options)
         await self._apps.require_agent(unit, session.agent)
         if task_id is not None and not await task_store.exists(
             unit, project_id=session.project_id, task_id=task_id
