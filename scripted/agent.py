@@ -144,7 +144,9 @@ class ScriptedAgent:
         session = self._session(params)
         texts = [block["text"] for block in params["prompt"] if block.get("type") == "text"]
         async with self._lines[session.session_id]:
-            turn = asyncio.create_task(self._turn(session, "\n".join(texts)))
+            if context := "\n".join(texts[:-1]):
+                session.store.append("context", text=context)
+            turn = asyncio.create_task(self._turn(session, texts[-1] if texts else ""))
             self._turns[session.session_id] = turn
             try:
                 return await turn

@@ -1,7 +1,8 @@
 """The scenario language: what a prompt makes the scripted agent do.
 
-A prompt carries its script as `<<SCRIPT[{step}, …]SCRIPT>>`. Each step is an object with one action
-and its options:
+A prompt's last text is the message, what stands before it is context: kept, and known to `recall`,
+never carried out. The message carries its script as `<<SCRIPT[{step}, …]SCRIPT>>`. Each step is an
+object with one action and its options:
 
 | action | options | what happens |
 |---|---|---|
@@ -15,9 +16,15 @@ and its options:
 | `crash` exit code | `always`, `once` | the process dies |
 | `hang` true or "deaf" | `always`, `once` | silence; "deaf" ignores cancel and a closed stdin |
 | `usage` {input, output, cost} | | a usage update, summed into the turn's result |
+| `model` {say, replies, format, model, retries, ignore_cut} | | one call of a model: below |
 | `effect` {path or url, key} | | one line in a ledger outside, for a test to count |
 | `stop_reason` text, `error` {code, message, data} | | ends the turn so |
 | `raw` update | | sent as it is |
+
+`model` streams `say`, and `replies` behind it as a script for the scripted model, to the model
+gateway (`BERTH_MODEL_BASE_URL`) in `format` messages, responses or chat, and says what comes back.
+A call that is refused, cut or fails is made again `retries` times, and is the turn's error then,
+unless `ignore_cut`: the turn goes on as though it were fine. Tool calls in the answer are not made.
 
 A step is recorded when it is complete. `crash` and `hang` count as complete before they happen, so
 that a continued script goes on after them, unless `always`; `once` names a file outside the saved
@@ -29,6 +36,8 @@ import re
 from typing import Any
 
 import msgspec
+
+from scripted.model_call import ModelCall
 
 _SCRIPT = re.compile(r"<<SCRIPT(.*?)SCRIPT>>", re.DOTALL)
 _REMEMBER = re.compile(
@@ -94,6 +103,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     stop_reason: str | None = None
     error: Failure | None = None
     effect: Effect | None = None
+    model: ModelCall | None = None
     raw: dict[str, Any] | None = None
     delay: float = 0.0
     chunks: int = 0
@@ -105,7 +115,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 ACTIONS = (
     "think", "text", "plan", "write", "shell", "ask_user", "remember", "recall", "sleep", "crash",
-    "hang", "ignore_sigterm", "stderr", "usage", "stop_reason", "error", "effect", "raw",
+    "hang", "ignore_sigterm", "stderr", "usage", "stop_reason", "error", "effect", "model",
+    "raw",
 )  # fmt: skip
 
 
@@ -133,11 +144,15 @@ def parse(prompt: str) -> list[Step] | None:
     return steps
 
 
+def remembered(text: str) -> dict[str, str]:
+    """What somebody asked in it to be remembered."""
+    return {match["key"]: match["value"] for match in _REMEMBER.finditer(text)}
+
+
 def friendly(prompt: str, *, memory: dict[str, str]) -> list[Step]:
     """What the agent does with a prompt that a person typed without a script."""
     steps = [
-        Step(remember=Memory(key=match["key"], value=match["value"]))
-        for match in _REMEMBER.finditer(prompt)
+        Step(remember=Memory(key=key, value=value)) for key, value in remembered(prompt).items()
     ]
     asked = [match["key"] for match in _RECALL.finditer(prompt) if match["key"] in memory]
     steps += [Step(recall=key) for key in asked]

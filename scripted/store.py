@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from scripted.script import Step, parse
+from scripted.script import Step, parse, remembered
 
 Record = dict[str, Any]
 
@@ -68,7 +68,14 @@ class SessionStore:
 
     @property
     def memory(self) -> dict[str, str]:
-        return {r["key"]: r["value"] for r in self._records if r["type"] == "memory"}
+        """What stands in a context is known as well: a record of what was said elsewhere."""
+        known: dict[str, str] = {}
+        for record in self._records:
+            if record["type"] == "context":
+                known |= remembered(record["text"])
+            elif record["type"] == "memory":
+                known[record["key"]] = record["value"]
+        return known
 
     @property
     def title(self) -> str:
