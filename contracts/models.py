@@ -64,14 +64,17 @@ class ModelCall(Wire, frozen=True, kw_only=True):
     status: int | None
     """The provider's; None: it gave none."""
     source: Literal["metered", "estimated"] | None
-    """`metered`: the provider's own numbers of a completed call. None while it is open."""
+    """`metered`: the provider's own numbers of a completed call. None while it is open, and where
+    it was refused without any.
+    """
     input_tokens: int
-    """Without what was read from a cache."""
+    """Without what was read from a cache. While it is open: estimated from the request."""
     output_tokens: int
+    """With the thought ones."""
     cached_tokens: int
     thought_tokens: int
     provider_id: str
-    """What the provider called its answer; empty where it did not say."""
+    """What the provider called its answer, else the request; empty where it did not say."""
     started_at: datetime.datetime
     ended_at: datetime.datetime | None
 

@@ -7,7 +7,9 @@ from contracts.wire import Wire
 
 
 class RunUsage(Wire, frozen=True, kw_only=True):
-    """One entry for each source and model, over all attempts; `reported` is never added to it."""
+    """One entry for each source and model, over all attempts. `reported` is what the agent said of
+    itself; `metered` and `estimated` are what the model gateway booked. They are never added up.
+    """
 
     run_id: UUID
     entries: list[UsageUpdate]

@@ -17,6 +17,7 @@ from chassis.metrics import Metrics
 from chassis.objects import ObjectStore
 from chassis.store.check import QUICK, require_store
 from control_plane.loops.jobs import job_loops
+from control_plane.loops.model_calls import model_call_loops
 from control_plane.loops.projector import ProjectorLoop
 from control_plane.loops.reconcile import reconcile_loops
 from control_plane.loops.rescue import rescue_loops
@@ -32,6 +33,8 @@ from control_plane.routes.jobs import JOB_ROUTES
 from control_plane.routes.keys import KEY_ROUTES
 from control_plane.routes.managers import MANAGER_ROUTES
 from control_plane.routes.messages import MESSAGE_ROUTES
+from control_plane.routes.model_gateway import MODEL_GATEWAY_ROUTES
+from control_plane.routes.models import MODEL_ROUTES
 from control_plane.routes.objects import OBJECT_ROUTES
 from control_plane.routes.openapi import OPENAPI_ROUTES
 from control_plane.routes.policies import PROVIDED, guard
@@ -55,6 +58,7 @@ EXPIRY_SECONDS = 600.0
 ROUTES = [
     *SESSION_ROUTES,
     *MESSAGE_ROUTES,
+    *MODEL_ROUTES,
     *RUN_ROUTES,
     *STREAM_ROUTES,
     *EVENT_ROUTES,
@@ -90,7 +94,7 @@ class ControlPlane:
         arm_from(settings.failpoints)
         self.litestar = build_litestar(
             service="control_plane",
-            route_handlers=ROUTES,
+            route_handlers=[*ROUTES, *MODEL_GATEWAY_ROUTES],
             checks={"database": self._check_database, "object_store": self._check_objects},
             metrics=self._metrics,
             lifespan=[self._running],
@@ -129,6 +133,7 @@ class ControlPlane:
             objects = settings.object_store.open()
             stack.callback(objects.close)
             services = build_services(settings, database, wakeups, objects)
+            stack.push_async_callback(services.model_gateway.stop)
             wakeups.start()
             stack.push_async_callback(wakeups.stop)
             services.reports.start()
@@ -155,6 +160,7 @@ class ControlPlane:
             *rescue_loops(services.rescue, self._settings, self._metrics),
             *reconcile_loops(services.reconcile, self._settings, self._metrics),
             *job_loops(services.jobs, self._settings, self._metrics),
+            *model_call_loops(services.model_calls, self._metrics),
         ]
 
     async def _check_database(self) -> None:

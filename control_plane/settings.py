@@ -8,8 +8,12 @@ from chassis.settings import Secret
 from chassis.store.access import StoreAccess
 from control_plane.domain.claims import Timing
 from control_plane.domain.line import Policy
+from control_plane.domain.model_hosts import ModelHosts
+from control_plane.domain.model_keys import ModelKeys, secret_of
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+PROVIDERS = ["api.anthropic.com", "api.openai.com"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +34,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     default_agent: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "scripted"
     """Of a session that names neither an agent nor an app."""
+
+    model_hosts: list[str] = msgspec.field(default_factory=PROVIDERS.copy)
+    """Hosts that projects' model upstreams may lead to: a name means HTTPS on its usual port,
+    `http://model:8080` that origin exactly.
+    """
+    secret_key: Secret | None = None
+    """32 random bytes in base64, under which providers' keys are kept; usually given as
+    BERTH_SECRET_KEY_FILE. None: no key can be set. Another one than before: set all keys again.
+    """
+    model_call_seconds: Seconds = 1800.0
+    """For a whole call to a model's provider."""
+    model_silence_seconds: Seconds = 600.0
+    """A provider that says nothing for so long is given up."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8010
@@ -84,7 +101,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Polling is the truth, NOTIFY the hint."""
 
     def __post_init__(self) -> None:
-        _ = self.object_store  # raises ValueError for an address that is none
+        # each raises ValueError for what it cannot use
+        _ = self.object_store, self.allowed_model_hosts, self.model_keys
 
     @property
     def object_store(self) -> StoreAccess:
@@ -96,6 +114,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             region=self.object_store_region,
             signed_url=self.object_store_signed_url,
         )
+
+    @property
+    def allowed_model_hosts(self) -> ModelHosts:
+        return ModelHosts(self.model_hosts)
+
+    @property
+    def model_keys(self) -> ModelKeys | None:
+        return ModelKeys(secret_of(self.secret_key)) if self.secret_key else None
 
     @property
     def policy(self) -> Policy:

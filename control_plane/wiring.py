@@ -15,6 +15,9 @@ from control_plane.services.intake import Intake
 from control_plane.services.jobs import Jobs
 from control_plane.services.keys import Keys
 from control_plane.services.managers import Managers
+from control_plane.services.model_calls import ModelCalls
+from control_plane.services.model_gateway import ModelGateway
+from control_plane.services.model_upstreams import ModelUpstreams
 from control_plane.services.projector import Projector
 from control_plane.services.projects import Projects
 from control_plane.services.reconcile import Reconcile
@@ -54,6 +57,9 @@ class Services:
     jobs: Jobs
     keys: Keys
     managers: Managers
+    model_calls: ModelCalls
+    model_gateway: ModelGateway
+    model_upstreams: ModelUpstreams
     projector: Projector
     projects: Projects
     reconcile: Reconcile
@@ -85,6 +91,10 @@ def build_services(
     intake = Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs)
     fanout = Fanout(database, wakeups, poll_seconds=poll)
     rescue = _rescue(settings, database)
+    model_upstreams = ModelUpstreams(
+        database, keys=settings.model_keys, hosts=settings.allowed_model_hosts
+    )
+    model_calls = ModelCalls(database)
     reconcile = Reconcile(database, policy, save_overdue=settings.save_overdue_seconds)
     return Services(
         access=_access(settings, database),
@@ -99,6 +109,14 @@ def build_services(
         jobs=_jobs(settings, database, idempotency, reconcile),
         keys=Keys(database),
         managers=Managers(database, wakeups, rescue, settings),
+        model_calls=model_calls,
+        model_gateway=ModelGateway(
+            model_upstreams,
+            model_calls,
+            seconds=settings.model_call_seconds,
+            silence=settings.model_silence_seconds,
+        ),
+        model_upstreams=model_upstreams,
         projector=Projector(database),
         projects=Projects(database, idempotency=idempotency),
         reconcile=reconcile,

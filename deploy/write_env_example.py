@@ -11,6 +11,7 @@ import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -95,8 +96,10 @@ def _value(field: msgspec.structs.FieldInfo) -> str:
 
 
 def _text(default: object) -> str:
-    if default is None or default == []:
+    if default is None:
         return ""
+    if isinstance(default, list):
+        return ",".join(cast("list[str]", default))
     if isinstance(default, bool | dict):
         return json.dumps(default)
     return str(default)

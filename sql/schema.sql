@@ -215,6 +215,42 @@ CREATE TABLE public.memberships (
     user_id uuid NOT NULL,
     role public.member_role NOT NULL
 );
+CREATE TABLE public.model_calls (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    run_id uuid,
+    attempt integer,
+    upstream text NOT NULL,
+    path text NOT NULL,
+    model text NOT NULL,
+    state text DEFAULT 'open'::text NOT NULL,
+    status smallint,
+    source text,
+    input_tokens bigint DEFAULT 0 NOT NULL,
+    output_tokens bigint DEFAULT 0 NOT NULL,
+    cached_tokens bigint DEFAULT 0 NOT NULL,
+    thought_tokens bigint DEFAULT 0 NOT NULL,
+    provider_id text DEFAULT ''::text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    deadline timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT model_calls_ended_check CHECK (((state = 'open'::text) = (ended_at IS NULL))),
+    CONSTRAINT model_calls_source_check CHECK ((source = ANY (ARRAY['metered'::text, 'estimated'::text]))),
+    CONSTRAINT model_calls_state_check CHECK ((state = ANY (ARRAY['open'::text, 'completed'::text, 'refused'::text, 'cut'::text])))
+);
+CREATE TABLE public.model_upstreams (
+    project_id uuid NOT NULL,
+    name text NOT NULL,
+    url text NOT NULL,
+    formats text[] NOT NULL,
+    models text[] NOT NULL,
+    auth text NOT NULL,
+    sealed_key bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT model_upstreams_auth_check CHECK ((auth = ANY (ARRAY['bearer'::text, 'x-api-key'::text])))
+);
 CREATE TABLE public.outbox (
     id bigint NOT NULL,
     project_id uuid NOT NULL,
@@ -447,6 +483,10 @@ ALTER TABLE ONLY public.managers
     ADD CONSTRAINT managers_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.memberships
     ADD CONSTRAINT memberships_pkey PRIMARY KEY (project_id, user_id);
+ALTER TABLE ONLY public.model_calls
+    ADD CONSTRAINT model_calls_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.model_upstreams
+    ADD CONSTRAINT model_upstreams_pkey PRIMARY KEY (project_id, name);
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.projects
@@ -500,6 +540,10 @@ CREATE INDEX job_members_open_idx ON public.job_members USING btree (job_id, id)
 CREATE INDEX jobs_finished_idx ON public.jobs USING btree (finished_at) WHERE (finished_at IS NOT NULL);
 CREATE INDEX jobs_open_idx ON public.jobs USING btree (id) WHERE (finished_at IS NULL);
 CREATE INDEX memberships_user_id_idx ON public.memberships USING btree (user_id);
+CREATE INDEX model_calls_open_idx ON public.model_calls USING btree (deadline) WHERE (state = 'open'::text);
+CREATE INDEX model_calls_project_idx ON public.model_calls USING btree (project_id, id);
+CREATE INDEX model_calls_run_idx ON public.model_calls USING btree (run_id, id) WHERE (run_id IS NOT NULL);
+CREATE INDEX model_calls_session_idx ON public.model_calls USING btree (session_id, id);
 CREATE INDEX outbox_project_id_id_idx ON public.outbox USING btree (project_id, id);
 CREATE INDEX runs_cancel_deadline_idx ON public.runs USING btree (cancel_deadline) WHERE ((cancel_deadline IS NOT NULL) AND (finished_at IS NULL));
 CREATE INDEX runs_claim_id_idx ON public.runs USING btree (claim_id) WHERE (claim_id IS NOT NULL);
@@ -547,6 +591,12 @@ ALTER TABLE ONLY public.memberships
     ADD CONSTRAINT memberships_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.memberships
     ADD CONSTRAINT memberships_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.model_calls
+    ADD CONSTRAINT model_calls_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.model_calls
+    ADD CONSTRAINT model_calls_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.model_upstreams
+    ADD CONSTRAINT model_upstreams_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.run_payloads
     ADD CONSTRAINT run_payloads_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.runs

@@ -10,6 +10,7 @@ from contracts.sessions import Todos
 from contracts.usage import RunUsage
 from control_plane.domain.cursors import Window
 from control_plane.services.wakeups import Wakeups
+from control_plane.store import model_calls
 from control_plane.store import runs as store
 from control_plane.store.database import Database
 from control_plane.store.runs import RunFilter
@@ -52,8 +53,11 @@ class RunViews:
             return await store.todos(connection, run_id)
 
     async def usage(self, run_id: UUID) -> RunUsage:
+        """What the agent said of itself, beside what the model gateway counted."""
         async with self._database.reading() as connection:
-            return RunUsage(run_id=run_id, entries=await store.usage(connection, run_id))
+            reported = await store.usage(connection, run_id)
+            counted = await model_calls.usage(connection, run_id)
+        return RunUsage(run_id=run_id, entries=[*reported, *counted])
 
     async def settled(self, run_id: UUID, *, session_id: UUID, within: float) -> Run | None:
         """The run once it is over or waits for a person; None when the seconds have passed."""

@@ -7,6 +7,7 @@ includes it. Time is `now()`.
 from sql.tables.columns import metadata
 from sql.tables.duties import job_members, jobs, loop_ticks, outbox
 from sql.tables.human_loop import human_loop_requests
+from sql.tables.models import model_calls, model_upstreams
 from sql.tables.projects import (
     api_keys,
     apps,
@@ -35,6 +36,8 @@ __all__ = [
     "managers",
     "memberships",
     "metadata",
+    "model_calls",
+    "model_upstreams",
     "outbox",
     "projects",
     "run_payloads",

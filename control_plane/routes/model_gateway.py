@@ -1,0 +1,209 @@
+"""`…/workers/{worker_id}/models/v1/…`: the model gateway, reached through the relay only.
+
+Raw ASGI: each part of an answer waits until the part before it was taken, and an answer that was
+cut is left without its end, so that the server drops the connection. Errors have the shape of the
+wire format that is spoken. A redirect is never followed.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, cast, get_args
+
+import msgspec
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers
+from litestar.handlers import ASGIRouteHandler, asgi
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from chassis.errors import BerthError
+from chassis.problems import known_error
+from contracts.errors import Code
+from contracts.models import WireFormat
+from control_plane.domain import model_requests as ways
+from control_plane.domain.access import WorkerCaller
+from control_plane.domain.model_errors import body_of, status_of
+from control_plane.domain.model_requests import Lines, Way
+from control_plane.routes.errors import told
+from control_plane.routes.policies import WORKER
+from control_plane.services.model_gateway import Asked, ModelGateway, Offered
+from control_plane.services.model_provider import AnswerCut
+
+BODY_BYTES = 32 * 1024 * 1024
+BODY_SECONDS = 60.0
+"""For one part of it to come."""
+
+JSON = ("content-type", "application/json")
+
+_BASE = "/internal/v1/workers/{worker_id:uuid}/models"
+_PASSED_QUERY = b"beta=true"
+"""Anthropic's; a query may hold a key."""
+
+
+class Answer:
+    """`services.model_passing.Sink`."""
+
+    def __init__(self, send: Send) -> None:
+        self.started = False
+        self._send = send
+
+    async def start(self, status: int, headers: Lines) -> None:
+        self.started = True
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def part(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _post(way: Way) -> ASGIRouteHandler:
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        http = cast("HTTPScope", scope)
+        answer = Answer(send)
+
+        async def work(body: bytes) -> None:
+            query = "?beta=true" if _PASSED_QUERY in http["query_string"].split(b"&") else ""
+            headers = [(name.lower(), value) for name, value in Headers.from_scope(scope).items()]
+            asked = Asked(worker=_worker(scope), way=way, query=query, headers=headers)
+            await _gateway(scope).pass_on(asked, body, answer)
+
+        async def all_of_it() -> None:
+            _require(http, "POST")
+            body = await _body(receive)
+            await _unless_left(receive, work(body))
+
+        await _answered(all_of_it(), answer, way.wire_format)
+
+    return asgi(f"{_BASE}{way.path}", opt=WORKER, copy_scope=False)(cast("ASGIApp", handle))
+
+
+async def _list_models(scope: Scope, receive: Receive, send: Send) -> None:
+    """What is allowed, in the shape that all three kinds of clients read."""
+    del receive
+    answer = Answer(send)
+
+    async def work() -> None:
+        http = cast("HTTPScope", scope)
+        _require(http, "GET")
+        wire_format = _format(ASGIConnection[Any, Any, Any, Any](scope).query_params.get("format"))
+        offers = await _gateway(scope).offered(_worker(scope), wire_format)
+        await _whole(answer, 200, msgspec.json.encode(_listing(offers)))
+
+    await _answered(work(), answer, "chat")
+
+
+async def _answered(work: Coroutine[Any, Any, None], answer: Answer, shape: WireFormat) -> None:
+    """A cut is told by leaving without an end; everything else in words."""
+    try:
+        await work
+    except AnswerCut:
+        return
+    except Exception as error:
+        if answer.started:
+            raise
+        known = known_error(told(error))
+        await _whole(answer, status_of(known), body_of(known, shape), _retry(known))
+
+
+async def _whole(answer: Answer, status: int, body: bytes, headers: Lines | None = None) -> None:
+    await answer.start(status, [JSON, *(headers or [])])
+    await answer.part(body)
+    await answer.end()
+
+
+async def _unless_left(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Ends the work, whatever it waits for, when the caller is gone."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_departure(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.wait({working, leaving})
+    if not working.cancelled():
+        working.result()
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _body(receive: Receive) -> bytes:
+    body = bytearray()
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise _refused(Code.VALIDATION, "the body stopped in the middle") from None
+        if message["type"] == "http.disconnect":
+            raise AnswerCut("whoever asked left before the body had ended")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > BODY_BYTES:
+            raise _refused(Code.TOO_LARGE, f"a body holds at most {BODY_BYTES} bytes")
+    return bytes(body)
+
+
+def _require(scope: HTTPScope, method: str) -> None:
+    if scope["method"] != method:
+        raise BerthError(Code.METHOD_NOT_ALLOWED, f"only {method} is allowed here")
+
+
+def _refused(code: Code, detail: str) -> BerthError:
+    return BerthError(code, detail, field="body")
+
+
+def _retry(error: BerthError) -> Lines:
+    return [] if error.retry_after is None else [("retry-after", str(int(error.retry_after) or 1))]
+
+
+def _format(text: str | None) -> WireFormat | None:
+    if text is None:
+        return None
+    known = get_args(WireFormat)
+    if text not in known:
+        expected = f"one of {', '.join(known)}"
+        raise BerthError(
+            Code.VALIDATION, f"format: expected {expected}", field="format", expected=expected
+        )
+    return cast("WireFormat", text)
+
+
+def _listing(offers: list[Offered]) -> dict[str, Any]:
+    data = [
+        {
+            "id": offer.model,
+            "object": "model",
+            "type": "model",
+            "display_name": offer.model,
+            "owned_by": offer.upstream.name,
+            "created": int(offer.upstream.created_at.timestamp()),
+            "created_at": offer.upstream.created_at,
+        }
+        for offer in offers
+    ]
+    first, last = (offers[0].model, offers[-1].model) if offers else (None, None)
+    return {"object": "list", "data": data, "has_more": False, "first_id": first, "last_id": last}
+
+
+def _worker(scope: Scope) -> WorkerCaller:
+    return cast("WorkerCaller", cast("dict[str, Any]", scope)["state"]["worker"])
+
+
+def _gateway(scope: Scope) -> ModelGateway:
+    return cast("ModelGateway", scope["litestar_app"].state.services.model_gateway)
+
+
+MODEL_GATEWAY_ROUTES = [
+    *(
+        _post(way)
+        for way in (ways.MESSAGES, ways.COUNT_TOKENS, ways.RESPONSES, ways.CHAT, ways.EMBEDDINGS)
+    ),
+    asgi(f"{_BASE}/v1/models", opt=WORKER, copy_scope=False)(_list_models),
+]
