@@ -36,6 +36,10 @@ COMMANDS = {
         "cli.commands.stop:stop",
         "Cancel a run. Its session stays, and so does what it has written.",
     ),
+    "agents": (
+        "cli.commands.agents:agents",
+        "Agents: what each manager offers (ls), how they do (check).",
+    ),
     "doctor": (
         "cli.commands.doctor:doctor",
         "Look at this machine and its stack. Code 6 when something that Berth needs is missing.",

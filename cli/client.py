@@ -78,6 +78,12 @@ class ApiClient:
     ) -> T:
         return await self._call("POST", path, answer, body=body, headers=headers)
 
+    async def put(self, path: str, answer: type[T], body: object) -> T:
+        return await self._call("PUT", path, answer, body=body)
+
+    async def patch(self, path: str, answer: type[T], body: object) -> T:
+        return await self._call("PATCH", path, answer, body=body)
+
     async def delete(self, path: str, answer: type[T]) -> T:
         return await self._call("DELETE", path, answer)
 

@@ -22,6 +22,8 @@ class Exit(enum.IntEnum):
     """The API said no: a conflict, a limit, a role."""
     STILL_RUNNING = 8
     """The time to wait was over before the run was."""
+    KEY_MISSING = 9
+    """No key of a model provider is set, and there is nothing to talk to a model with."""
     INTERNAL = 70
     """A defect: of this command, or an answer that makes no sense."""
     INTERRUPTED = 130

@@ -1,6 +1,7 @@
 """What the command reads from the environment."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -27,6 +28,30 @@ class Inherited(msgspec.Struct, frozen=True, kw_only=True):
     """What a few children are given of ours."""
 
     path: str = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Providers(msgspec.Struct, frozen=True, kw_only=True):
+    """Of models, as their own tools name them: for `berth agents check --live` alone."""
+
+    anthropic_api_key: Secret | None = None
+    openai_api_key: Secret | None = None
+    anthropic_base_url: str = "https://api.anthropic.com"
+    openai_base_url: str = "https://api.openai.com/v1"
+
+    def key_of(self, provider: Literal["anthropic", "openai"]) -> str | None:
+        return self.anthropic_api_key if provider == "anthropic" else self.openai_api_key
+
+    def url_of(self, provider: Literal["anthropic", "openai"]) -> str:
+        """What comes before `/v1`."""
+        url = self.anthropic_base_url if provider == "anthropic" else self.openai_base_url
+        return url.rstrip("/").removesuffix("/v1")
+
+
+def read_providers() -> Providers:
+    try:
+        return load(Providers, prefix="")
+    except SettingsError as error:
+        raise CliError(str(error), Exit.USAGE) from error
 
 
 def read_settings() -> Settings:

@@ -52,6 +52,7 @@ def test_exit_codes__are_fixed() -> None:
         "DEPENDENCY_MISSING": 6,
         "REFUSED": 7,
         "STILL_RUNNING": 8,
+        "KEY_MISSING": 9,
         "INTERNAL": 70,
         "INTERRUPTED": 130,
     }

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Host(Ground):
         self.address = address
         self.folder = folder
         self.variables: dict[str, str] = {}
+        self.executor_image = IMAGES[1]
 
     # --- its manager -------------------------------------------------------------------------
 
@@ -67,21 +68,23 @@ class Host(Ground):
             "BERTH_ADVERTISE_URL": f"http://{self.address}:8020",
             "BERTH_MANAGER_NAME": self.name,
             "BERTH_DOCKER_SOCKET": f"{self.home}/docker.sock",
+            "BERTH_EXECUTOR_IMAGE": self.executor_image,
             "BERTH_DRAIN_ON_STOP": "true" if drains else "false",
         }
         key = await stack.secret("executor-manager", "service-manager")
         await self.compose("run", "--rm", "-T", "init", "set", "service-manager", given=key)
         await self.compose("up", "-d", "--wait")
 
-    async def load(self, source: Engine) -> None:
-        """The images, as an operator brings them to a host without a registry."""
+    async def load(self, source: Engine, images: Sequence[str] = IMAGES) -> None:
+        """The services' and the executor's, as brought to a host without a registry."""
 
         def copy(image: str) -> None:
             found: Any = source.client.images.get(image)
             self.engine.client.images.load(found.save(named=True))
 
-        for image in IMAGES:
+        for image in images:
             await threaded(copy, image)
+        self.executor_image = images[1]
 
     # --- its engine --------------------------------------------------------------------------
 

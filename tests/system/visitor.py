@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from cli.client import ApiClient
 from cli.stream import RunStream, Seen
-from contracts.runs import CreateRun, Run, RunState, SendMessage
+from contracts.runs import CreateRun, Run, RunOptions, RunState, SendMessage
 from tests.fixtures.deadlines import DEADLINE
 
 Enough = Callable[[list[Seen]], bool]
@@ -95,9 +95,19 @@ class Visitor:
     runs: dict[UUID, Run] = field(default_factory=dict[UUID, Run])
     shadows: dict[UUID, Shadow] = field(default_factory=dict[UUID, Shadow])
 
-    async def send(self, text: str, *, session: UUID | None = None) -> Shadow:
+    async def send(
+        self,
+        text: str,
+        *,
+        session: UUID | None = None,
+        agent: str = "scripted",
+        options: RunOptions | None = None,
+    ) -> Shadow:
         path = f"/api/v1/sessions/{session}/messages" if session else "/api/v1/runs"
-        body = SendMessage(text=text) if session else CreateRun(text=text, agent="scripted")
+        options = options or RunOptions()
+        body: SendMessage | CreateRun = SendMessage(text=text, options=options)
+        if session is None:
+            body = CreateRun(text=text, agent=agent, options=options)
         headers = {"Idempotency-Key": f"visitor-{uuid4()}"}
         run = await self.api.post(path, Run, body, headers=headers)
         return self.follow(run)

@@ -1,0 +1,205 @@
+"""`berth agents`: what each manager offers; whether an agent works with a provider's own model."""
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from cyclopts import App, Parameter
+
+from cli.client import ApiClient
+from cli.connection import Key, Url, find_place
+from cli.exits import CliError, Exit
+from cli.live_check import Subject, live_check
+from cli.output import Output
+from cli.settings import Providers, read_providers
+from contracts.models import ModelUpstream, PutModelUpstream, WireFormat
+from contracts.projects import ProjectList
+from contracts.tasks import SystemManager, SystemWorkers
+
+agents = App(name="agents", help="Agents: what each manager offers (ls), how they do (check).")
+
+Provider = Literal["anthropic", "openai"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How an agent speaks to a provider."""
+
+    provider: Provider
+    format: WireFormat
+
+
+WAYS = {
+    "claude-code": Way(provider="anthropic", format="messages"),
+    "codex": Way(provider="openai", format="responses"),
+    "opencode": Way(provider="openai", format="chat"),
+    "kimi": Way(provider="openai", format="chat"),
+}
+VARIABLES: dict[Provider, str] = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "openai": "OPENAI_API_KEY",
+}
+
+
+class Offered(msgspec.Struct, frozen=True, kw_only=True):
+    manager: str
+    agent: str
+    missing: str
+    """Empty: it can run there."""
+
+
+@agents.command
+async def ls(
+    *,
+    json: Annotated[bool, Parameter(negative=(), help="Each one as a JSON line.")] = False,
+    url: Url = None,
+    key: Key = None,
+) -> Exit:
+    """List what each manager offers, and what is missing where it does not."""
+    output = Output()
+    async with ApiClient(find_place(url, key)) as client:
+        found = _offers((await client.get("/api/v1/system/worker", SystemWorkers)).managers)
+    if json:
+        for one in found:
+            output.json(one)
+    else:
+        rows = [[one.manager, one.agent, one.missing or "offered"] for one in found]
+        output.table(["manager", "agent", ""], rows)
+    return Exit.OK
+
+
+@agents.command
+async def check(
+    *names: Annotated[str, Parameter(help="Of agents; none: all that are offered.")],
+    live: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Talk with each, with the key in ANTHROPIC_API_KEY or OPENAI_API_KEY (or _FILE):"
+            " that costs some thousand tokens. Code 9 when neither is set.",
+        ),
+    ] = False,
+    project: Annotated[UUID | None, Parameter(help="Where; else the only one there is.")] = None,
+    anthropic_model: Annotated[str, Parameter(help="To talk with.")] = "claude-haiku-4-5",
+    openai_model: Annotated[str, Parameter(help="To talk with.")] = "gpt-5-mini",
+    json: Annotated[bool, Parameter(negative=(), help="Each finding as a JSON line.")] = False,
+    url: Url = None,
+    key: Key = None,
+) -> Exit:
+    """Look whether agents can run; with --live, whether they work with a real model.
+
+    Code 6 when an agent that is named is offered nowhere, 1 when something does not hold.
+    """
+    output = Output()
+    providers = read_providers()
+    if live:
+        _require_key(providers, names)
+    async with ApiClient(find_place(url, key)) as client:
+        able = await _able(client, names)
+        if not live:
+            for name in able:
+                output.line(f"{name} is offered")
+            return Exit.OK
+        models: dict[Provider, str] = {"anthropic": anthropic_model, "openai": openai_model}
+        place = await _project(client, project)
+        return await _check(client, _Live(place, models, providers), able, output, json=json)
+
+
+def _require_key(providers: Providers, names: tuple[str, ...]) -> None:
+    """Before anything is asked of anybody."""
+    ways: list[Provider] = [WAYS[name].provider for name in names if name in WAYS]
+    ways = ways or [*VARIABLES]
+    if not any(providers.key_of(one) for one in ways):
+        wanted = " or ".join(sorted({VARIABLES[one] for one in ways}))
+        raise CliError(
+            f"There is no key to talk to a model with.\nSet {wanted} (or the same with _FILE) and"
+            " try again.",
+            Exit.KEY_MISSING,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    project_id: UUID
+    models: dict[Provider, str]
+    providers: Providers
+
+
+async def _check(
+    client: ApiClient, live: _Live, able: list[str], output: Output, *, json: bool
+) -> Exit:
+    keyed = [name for name in able if live.providers.key_of(WAYS[name].provider)]
+    for name in (name for name in able if name not in keyed):
+        output.note(f"{name} is left out: {VARIABLES[WAYS[name].provider]} is not set.")
+    _require_key(live.providers, (*able,))
+    held = True
+    for name in keyed:
+        async with _upstream(client, live, name) as subject:
+            async for one in live_check(client, subject):
+                held = held and one.held
+                if json:
+                    output.json(one)
+                else:
+                    mark, style = ("PASS", "green") if one.held else ("FAIL", "bold red")
+                    output.line(f"{mark} {one.agent}: {one.check}: {one.told}", style)
+    return Exit.OK if held else Exit.RUN_FAILED
+
+
+@asynccontextmanager
+async def _upstream(client: ApiClient, live: _Live, agent: str) -> AsyncGenerator[Subject]:
+    """Of the project, for as long as it is talked: with the key that the environment has."""
+    way, name = WAYS[agent], f"live-check-{secrets.token_hex(4)}"
+    path = f"/api/v1/projects/{live.project_id}/model-upstreams/{name}"
+    model = live.models[way.provider]
+    body = PutModelUpstream(
+        url=live.providers.url_of(way.provider),
+        formats=[way.format],
+        models=[model],
+        key=live.providers.key_of(way.provider),
+        auth="x-api-key" if way.provider == "anthropic" else "bearer",
+    )
+    await client.put(path, ModelUpstream, body)
+    try:
+        yield Subject(agent=agent, model=model, upstream=name, project_id=live.project_id)
+    finally:
+        await client.delete(path, type(None))
+
+
+async def _able(client: ApiClient, names: tuple[str, ...]) -> list[str]:
+    """Agents that can run somewhere and have a model. Raises CliError for one that cannot."""
+    found = _offers((await client.get("/api/v1/system/worker", SystemWorkers)).managers)
+    offered = {one.agent for one in found if not one.missing}
+    for name in names:
+        if name not in offered:
+            why = next((one.missing for one in found if one.agent == name), "no manager knows it")
+            raise CliError(f"{name} cannot run: {why}", Exit.DEPENDENCY_MISSING)
+        if name not in WAYS:
+            raise CliError(f"{name} asks no provider: known are {', '.join(WAYS)}.", Exit.USAGE)
+    able = [name for name in WAYS if name in (names or offered)]
+    if not able:
+        raise CliError(
+            "No manager offers an agent that asks a model; see `berth agents ls`.",
+            Exit.DEPENDENCY_MISSING,
+        )
+    return able
+
+
+async def _project(client: ApiClient, project: UUID | None) -> UUID:
+    if project is not None:
+        return project
+    found = (await client.get("/api/v1/projects", ProjectList)).items
+    if len(found) != 1:
+        raise CliError("There are several projects: name one with --project.", Exit.USAGE)
+    return found[0].id
+
+
+def _offers(managers: list[SystemManager]) -> list[Offered]:
+    return [
+        Offered(manager=manager.name, agent=agent, missing=str(missing))
+        for manager in managers
+        for agent, missing in sorted(manager.agents.items())
+    ]
