@@ -62,6 +62,8 @@ class Task(Wire, frozen=True, kw_only=True):
     depends_on: list[UUID] = msgspec.field(default_factory=list[UUID])
     last_run_id: UUID | None = None
     last_reason: str | None = None
+    summary: str = ""
+    """What its agent said last of the work: that it is done, or why it is blocked."""
     created_at: datetime.datetime
     updated_at: datetime.datetime
 

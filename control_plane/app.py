@@ -47,6 +47,8 @@ from control_plane.routes.streams import STREAM_ROUTES
 from control_plane.routes.system import SYSTEM_ROUTES
 from control_plane.routes.tasks import TASK_ROUTES
 from control_plane.routes.tickets import TICKET_ROUTES
+from control_plane.routes.tools import TOOL_ROUTES
+from control_plane.routes.tools_mcp import MCP_ROUTES
 from control_plane.routes.transcripts import TRANSCRIPT_ROUTES
 from control_plane.services.wakeups import Wakeups
 from control_plane.settings import Settings
@@ -73,9 +75,11 @@ ROUTES = [
     *SNAPSHOT_ROUTES,
     *SYSTEM_ROUTES,
     *TASK_ROUTES,
+    *TOOL_ROUTES,
     *OPENAPI_ROUTES,
     *MANAGER_ROUTES,
     *CALLBACK_ROUTES,
+    *MCP_ROUTES,
     *TICKET_ROUTES,
     *TRANSCRIPT_ROUTES,
 ]

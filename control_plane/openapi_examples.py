@@ -17,6 +17,18 @@ EXAMPLES: dict[str, Any] = {
     "PatchTask": {"expected_version": 3, "state": "done"},
     "RunTask": {},
     "Reply": {"decision": "allow"},
+    "FinishTask": {"session_id": _SESSION, "summary": "The parser is upgraded; all tests pass"},
+    "BlockTask": {"session_id": _SESSION, "reason": "No access to the package index"},
+    "RequestInput": {
+        "session_id": _SESSION,
+        "question": "Which version shall the parser have?",
+        "options": ["The newest", "The one before"],
+    },
+    "ToolAnswer": {
+        "accepted": True,
+        "duplicate": False,
+        "text": "Noted: the work is done, and goes to review when this turn has ended.",
+    },
     "CreateKey": {"name": "ci"},
     "CreateProject": {"name": "default"},
     "RemoveSessionWorker": {"force": False},

@@ -34,6 +34,7 @@ from control_plane.services.streams import Streams
 from control_plane.services.system import System
 from control_plane.services.tasks import Tasks
 from control_plane.services.tickets import Tickets
+from control_plane.services.tools import Tools
 from control_plane.services.transcripts import Transcripts
 from control_plane.services.wakeups import Wakeups
 from control_plane.services.workers import Workers
@@ -76,6 +77,7 @@ class Services:
     system: System
     tasks: Tasks
     tickets: Tickets
+    tools: Tools
     transcripts: Transcripts
     workers: Workers
 
@@ -133,6 +135,7 @@ def build_services(
         system=System(database),
         tasks=Tasks(database, idempotency=idempotency, intake=intake),
         tickets=Tickets(database),
+        tools=Tools(database, wakeups, idempotency=idempotency, poll_seconds=poll),
         transcripts=Transcripts(database),
         workers=Workers(database, policy),
     )

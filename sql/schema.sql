@@ -152,6 +152,8 @@ CREATE TABLE public.human_loop_requests (
     delivered_attempt integer,
     delivered_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    answer_to text DEFAULT 'run'::text NOT NULL,
+    CONSTRAINT human_loop_requests_answer_to_check CHECK ((answer_to = ANY (ARRAY['run'::text, 'tool'::text, 'message'::text]))),
     CONSTRAINT human_loop_requests_type_check CHECK ((type = ANY (ARRAY['permission'::text, 'question'::text])))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='200', autovacuum_analyze_scale_factor='0.05');
@@ -405,7 +407,8 @@ CREATE TABLE public.tasks (
     last_reason text,
     created_by uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    summary text DEFAULT ''::text NOT NULL
 );
 CREATE TABLE public.tickets (
     token_hash text NOT NULL,
@@ -427,6 +430,25 @@ CREATE TABLE public.todos (
     session_id uuid NOT NULL,
     seq bigint NOT NULL,
     entries text NOT NULL
+);
+CREATE TABLE public.tool_calls (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    tool text NOT NULL,
+    key text NOT NULL,
+    words text DEFAULT ''::text NOT NULL,
+    attempt integer NOT NULL,
+    epoch bigint NOT NULL,
+    worker_id uuid,
+    called_by uuid,
+    request_id uuid,
+    answer text,
+    calls integer DEFAULT 1 NOT NULL,
+    said_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tool_calls_tool_check CHECK ((tool = ANY (ARRAY['finish_task'::text, 'block_task'::text, 'request_input'::text, 'ask_user'::text])))
 );
 CREATE TABLE public.usage (
     id uuid NOT NULL,
@@ -521,6 +543,10 @@ ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_pkey PRIMARY KEY (token_hash);
 ALTER TABLE ONLY public.todos
     ADD CONSTRAINT todos_pkey PRIMARY KEY (run_id);
+ALTER TABLE ONLY public.tool_calls
+    ADD CONSTRAINT tool_calls_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.tool_calls
+    ADD CONSTRAINT tool_calls_run_id_tool_key_key UNIQUE (run_id, tool, key);
 ALTER TABLE ONLY public.usage
     ADD CONSTRAINT usage_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.usage
@@ -637,5 +663,9 @@ ALTER TABLE ONLY public.tickets
     ADD CONSTRAINT tickets_project_id_worker_id_fkey FOREIGN KEY (project_id, worker_id) REFERENCES public.session_workers(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.todos
     ADD CONSTRAINT todos_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.tool_calls
+    ADD CONSTRAINT tool_calls_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.tool_calls
+    ADD CONSTRAINT tool_calls_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.usage
     ADD CONSTRAINT usage_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;

@@ -12,7 +12,7 @@ from contracts.human_loop import Reply, RequestState
 from contracts.runs import RunState
 from contracts.spool import Asked
 from control_plane.domain import line
-from control_plane.domain.session_state import RequestRow, RunRow, SessionState
+from control_plane.domain.session_state import AnswerTo, RequestRow, RunRow, SessionState
 from control_plane.domain.words import storable
 
 OPEN = frozenset({RequestState.PENDING, RequestState.ANSWERED})
@@ -30,13 +30,15 @@ def asked(state: SessionState, run: RunRow, entry: Asked) -> None:
         request = _new(run, entry)
         state.requests.append(request)
         _say_if_taken_before(state, run, request)
-    state.tell(_requested(request, reattached=former is not None), run=run, project=True)
+    state.tell(requested(request, reattached=former is not None), run=run, project=True)
     run.state = RunState.WAITING
     line.task_changed(state, run)
 
 
 def _identical(state: SessionState, run: RunRow, entry: Asked) -> RequestRow | None:
     for request in state.requests:
+        if request.answer_to is not AnswerTo.RUN:
+            continue
         same = request.type == entry.kind and request.input_hash == storable(entry.input_hash)
         if same and request.state in OPEN and request.attempt < run.attempt:
             return request
@@ -46,7 +48,8 @@ def _identical(state: SessionState, run: RunRow, entry: Asked) -> RequestRow | N
 def _say_if_taken_before(state: SessionState, run: RunRow, request: RequestRow) -> None:
     for former in state.requests:
         same = former.input_hash == request.input_hash and former.attempt < run.attempt
-        if same and former.state is RequestState.DELIVERED:
+        to_run = former.answer_to is AnswerTo.RUN
+        if same and to_run and former.state is RequestState.DELIVERED:
             state.tell(
                 RunWarning(
                     code="asked_again",
@@ -80,7 +83,7 @@ def _storable_option(option: AskOption) -> AskOption:
     return AskOption(id=storable(option.id), name=storable(option.name), kind=storable(option.kind))
 
 
-def _requested(request: RequestRow, *, reattached: bool) -> HumanLoopRequested:
+def requested(request: RequestRow, *, reattached: bool = False) -> HumanLoopRequested:
     return HumanLoopRequested(
         request_id=request.id,
         type=request.type,  # type: ignore[arg-type] # the table's check constraint holds it
@@ -103,7 +106,10 @@ def withdrawn(state: SessionState, run: RunRow, ask_id: UUID) -> None:
 
 def go_on(state: SessionState, run: RunRow) -> None:
     """Waiting ends when this attempt's asks are all taken or withdrawn."""
-    waits = any(r.state in OPEN and r.attempt == run.attempt for r in state.requests)
+    waits = any(
+        r.state in OPEN and r.attempt == run.attempt and r.answer_to is AnswerTo.RUN
+        for r in state.requests
+    )
     if run.state is RunState.WAITING and not waits:
         run.state = RunState.RUNNING
         line.task_changed(state, run)
@@ -127,6 +133,19 @@ def answer(
     state: SessionState, request: RequestRow, reply: Reply, option: AskOption | None, by: UUID
 ) -> None:
     """Decides a pending request; a parked run goes back into the queue in this transaction."""
+    run = decide(state, request, reply, option, by)
+    if run is None or run.state is not RunState.WAITING:
+        return
+    if run.worker_id is None:
+        unpark(state, run)
+    elif request.attempt == run.attempt:
+        line.offer_answer(state, request, run)
+
+
+def decide(
+    state: SessionState, request: RequestRow, reply: Reply, option: AskOption | None, by: UUID
+) -> RunRow | None:
+    """Gives its run, if that is not over."""
     request.state = RequestState.ANSWERED
     request.option_id = option.id if option else None
     request.option_kind = option.kind if option else None
@@ -134,12 +153,7 @@ def answer(
     request.decided_by = by
     run = state.head if state.head and state.head.id == request.run_id else None
     state.tell(_resolved(request, by), run=run, project=True)
-    if run is None or run.state is not RunState.WAITING:
-        return
-    if run.worker_id is None:
-        unpark(state, run)
-    elif request.attempt == run.attempt:
-        line.offer_answer(state, request, run)
+    return run
 
 
 def _resolved(request: RequestRow, by: UUID) -> HumanLoopResolved:
@@ -149,6 +163,7 @@ def _resolved(request: RequestRow, by: UUID) -> HumanLoopResolved:
         option_id=request.option_id,
         option_kind=request.option_kind,
         text=request.text,
+        content=request.content,
         by=by,
     )
 

@@ -14,7 +14,7 @@ from contracts.runs import RunLimits, RunState
 from contracts.workers import WorkerGrant, WorkerLimits, WorkerState
 from control_plane.domain.line import Policy
 from control_plane.domain.options import StoredOptions
-from control_plane.domain.session_state import RunRow, SessionState, WorkerRow
+from control_plane.domain.session_state import AnswerTo, RunRow, SessionState, WorkerRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,13 @@ def _spec(state: SessionState, run: RunRow, payload: Payload, timing: Timing) ->
 def _answers(state: SessionState, run: RunRow) -> list[Answer]:
     """What people decided while no attempt could take it."""
     return [
-        Answer(title=r.title, tool=r.tool, option_kind=r.option_kind, text=r.text)
+        Answer(
+            title=r.title,
+            tool=r.tool,
+            option_kind=r.option_kind,
+            text=r.text,
+            content=r.content,
+        )
         for r in state.requests
-        if r.run_id == run.id and r.state is RequestState.ANSWERED
+        if r.run_id == run.id and r.state is RequestState.ANSWERED and r.answer_to is AnswerTo.RUN
     ]

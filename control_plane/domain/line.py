@@ -14,6 +14,7 @@ from chassis.ids import new_id
 from contracts.commands import CancelRun, RemoveWorker, ReplyToAsk, StopWorker
 from contracts.events import (
     HumanLoopResolved,
+    MessageUser,
     RunClosed,
     RunFinished,
     RunParked,
@@ -25,8 +26,12 @@ from contracts.events import (
 from contracts.human_loop import RequestState
 from contracts.reasons import ADVICE, Reason
 from contracts.runs import LIVE, RunState
+from contracts.tasks import TaskState
 from contracts.workers import WorkerState
+from control_plane.domain.questions import as_message
 from control_plane.domain.session_state import (
+    AnswerTo,
+    FollowUp,
     RequestRow,
     RunEnd,
     RunRow,
@@ -67,13 +72,11 @@ def enqueue(state: SessionState, run: RunRow) -> None:
 
 def finish(state: SessionState, run: RunRow, new: RunState, end: RunEnd) -> None:
     """Ends a run for good: terminal is final, open asks are withdrawn, the head's place is free."""
+    _end_requests(state, run, new)
     run.state = new
     run.claim_id = None
     state.ends[run.id] = end
     state.closed.append(run)
-    for request in state.requests:
-        if request.run_id == run.id and request.state is RequestState.PENDING:
-            withdraw(state, request, run)
     state.tell(
         RunFinished(
             state=new.value,  # type: ignore[arg-type] # only terminal states come here
@@ -87,9 +90,63 @@ def finish(state: SessionState, run: RunRow, new: RunState, end: RunEnd) -> None
         project=True,
     )
     state.tell(RunClosed(state=new.value), run=run)  # type: ignore[arg-type] # as above
-    task_changed(state, run, end.reason)
+    _task_ended(state, run, end)
     if state.head is run:
         leave_line(state)
+
+
+def _end_requests(state: SessionState, run: RunRow, new: RunState) -> None:
+    """Nobody waits for what the run waited for; what its agent stopped for outlives it."""
+    for request in state.requests:
+        if request.run_id != run.id:
+            continue
+        if request.answer_to is not AnswerTo.RUN:
+            _end_question(state, request, run, new)
+        elif request.state is RequestState.PENDING:
+            withdraw(state, request, run)
+
+
+def _end_question(state: SessionState, request: RequestRow, run: RunRow, new: RunState) -> None:
+    """A call of `ask_user` that still waits finds that it came too late."""
+    if request.state not in {RequestState.PENDING, RequestState.ANSWERED}:
+        return
+    if new is RunState.CANCELED:
+        withdraw(state, request, run)
+    elif request.state is RequestState.ANSWERED:
+        follow_up(state, request, run)
+    else:
+        request.answer_to = AnswerTo.MESSAGE
+
+
+def follow_up(
+    state: SessionState, request: RequestRow, run: RunRow, *, traceparent: str = ""
+) -> None:
+    """The answer to what `run` asked begins the session's next turn: delivered by it, once."""
+    request.state, request.answer_to = RequestState.DELIVERED, AnswerTo.MESSAGE
+    request.delivered_epoch = state.session.epoch
+    request.delivered_attempt = request.attempt
+    prompt = as_message(request)
+    new = RunRow(
+        id=new_id(),
+        project_id=state.session.project_id,
+        session_id=state.id,
+        task_id=run.task_id,
+        agent=state.session.agent,
+        state=RunState.PENDING,
+        line_no=state.last_seq + len(state.events) + 1,
+        attempt=1,
+        failures=0,
+        losses=0,
+        max_failures=run.max_failures,
+        claim_id=None,
+        worker_id=None,
+        cancel_requested=False,
+        started=False,
+        available=True,
+    )
+    state.tell(MessageUser(text=prompt, user_id=request.decided_by), run=new)
+    state.follow_ups.append(FollowUp(new, run.id, prompt, request.decided_by, traceparent))
+    enqueue(state, new)
 
 
 def leave_line(state: SessionState) -> None:
@@ -160,7 +217,7 @@ def park(state: SessionState, run: RunRow, reason: Reason | None = None) -> None
     if run.cancel_requested:
         finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
         return
-    if not any(r.state is RequestState.PENDING for r in state.requests):
+    if not _awaits_person(state):
         requeue(state, run)
         return
     state.tell(RunParked(next_attempt=run.attempt + 1, reason=reason), run=run, project=True)
@@ -173,10 +230,16 @@ def lose(
 ) -> None:
     """Its worker is gone: a waiting run with an open ask parks, any other is tried again."""
     waiting = run.state is RunState.WAITING and not run.cancel_requested
-    if waiting and any(r.state is RequestState.PENDING for r in state.requests):
+    if waiting and _awaits_person(state):
         park(state, run, reason)
     else:
         retry_or_fail(state, run, reason, policy, detail=detail)
+
+
+def _awaits_person(state: SessionState) -> bool:
+    return any(
+        r.state is RequestState.PENDING and r.answer_to is AnswerTo.RUN for r in state.requests
+    )
 
 
 def _leave_worker(state: SessionState, run: RunRow) -> None:
@@ -237,6 +300,21 @@ def offer_answer(state: SessionState, request: RequestRow, run: RunRow) -> None:
     )
 
 
-def task_changed(state: SessionState, run: RunRow, reason: Reason | None = None) -> None:
+def task_changed(state: SessionState, run: RunRow) -> None:
     if run.task_id is not None:
-        state.tasks.append(TaskChange(run.task_id, run.id, run.state, reason))
+        state.tasks.append(TaskChange(run.task_id, run.id, run.state))
+
+
+def _task_ended(state: SessionState, run: RunRow, end: RunEnd) -> None:
+    if run.task_id is None:
+        return
+    well = run.state is RunState.SUCCEEDED
+    change = TaskChange(
+        run.task_id,
+        run.id,
+        run.state,
+        end.reason,
+        to=TaskState.WAITING if well and end.asks else None,
+        summary=end.summary if well or run.state is RunState.BLOCKED else None,
+    )
+    state.tasks.append(change)

@@ -5,7 +5,7 @@ its `last_source_seq` without a gap. An entry that a guard refuses is acknowledg
 named in the answer; it never refuses the batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 from uuid import UUID
@@ -33,7 +33,7 @@ from contracts.events import (
     WorkspaceUnsaved,
     kind_of,
 )
-from contracts.reasons import ADVICE
+from contracts.reasons import ADVICE, Reason
 from contracts.runs import LIVE, RunState
 from contracts.snapshots import SnapshotKind
 from contracts.spool import (
@@ -51,7 +51,7 @@ from contracts.spool import (
     WorkerStoppedReported,
 )
 from contracts.workers import WorkerState
-from control_plane.domain import asks, line
+from control_plane.domain import asks, line, tools
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import (
     NewEvent,
@@ -61,6 +61,7 @@ from control_plane.domain.session_state import (
     SessionState,
     WorkerRow,
 )
+from control_plane.domain.tools import Said
 from control_plane.domain.words import countable, storable
 
 REPORTABLE = (
@@ -97,6 +98,8 @@ class Fold:
     policy: Policy
     committed: set[UUID]
     """Snapshots that a finish may name: the head, and what this batch made the head."""
+    said: Mapping[UUID, Sequence[Said]] = field(default_factory=dict[UUID, Sequence[Said]])
+    """By run: what agents said by tools of the platform, in order."""
     taken: set[UUID] = field(default_factory=set[UUID])
     """Ids of snapshots and requests that there are already, of whatever session."""
     refused: list[Refused] = field(default_factory=list[Refused])
@@ -301,18 +304,26 @@ def _finished(fold: Fold, run: RunRow, entry: RunFinishedReported) -> None:
         )
     if entry.usage is not None:
         state.usage.append((run.id, run.attempt, _booked(entry.usage)))
-    if entry.state == "failed" and entry.retryable and ADVICE[entry.reason].retry_helps:
+    verdict = tools.verdict(fold.said.get(run.id, ()), tools.open_questions(state.requests))
+    blocked = verdict.blocked and entry.state in {"succeeded", "failed"}
+    if not blocked and _may_retry(entry):
         detail = storable(entry.detail)
         line.retry_or_fail(state, run, entry.reason, fold.policy, detail=detail)
         return
     end = RunEnd(
-        reason=entry.reason,
-        detail=storable(entry.detail),
+        reason=Reason.BLOCKED_BY_AGENT if blocked else entry.reason,
+        detail=verdict.words or "" if blocked else storable(entry.detail),
         output=storable(entry.output),
         snapshot_id=None if unsaved else entry.snapshot_id,
         unsaved=unsaved,
+        summary=verdict.words,
+        asks=verdict.asks,
     )
-    line.finish(state, run, RunState(entry.state), end)
+    line.finish(state, run, RunState.BLOCKED if blocked else RunState(entry.state), end)
+
+
+def _may_retry(entry: RunFinishedReported) -> bool:
+    return entry.state == "failed" and entry.retryable and ADVICE[entry.reason].retry_helps
 
 
 def _booked(usage: UsageUpdate) -> UsageUpdate:

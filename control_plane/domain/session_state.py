@@ -9,6 +9,7 @@ promotion, what is closed never changes.
 """
 
 import datetime
+import enum
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from contracts.reasons import Reason
 from contracts.runs import RunState
 from contracts.sessions import SessionState as SessionLife
 from contracts.snapshots import SnapshotDraft
+from contracts.tasks import TaskState
 from contracts.workers import WorkerLimits, WorkerState
 from control_plane.domain import limits
 
@@ -60,6 +62,10 @@ class RunEnd:
     output: str | None = None
     snapshot_id: UUID | None = None
     unsaved: bool = False
+    summary: str | None = None
+    """For its task: what the agent said of the work last."""
+    asks: bool = False
+    """For its task: a question of this run's is open, and what follows waits for its answer."""
 
 
 @dataclass(slots=True)
@@ -93,9 +99,20 @@ class WorkerRow:
     """To write: seconds from now; for a worker made now."""
 
 
+class AnswerTo(enum.StrEnum):
+    """Whom a request's answer goes to. Only the first holds its run up."""
+
+    RUN = "run"
+    """The attempt that waits for it: its executor takes it."""
+    TOOL = "tool"
+    """A call of `ask_user` that waits for it."""
+    MESSAGE = "message"
+    """The session: it begins the next turn."""
+
+
 @dataclass(slots=True)
 class RequestRow:
-    """A human-loop request of the head run that is pending or answered."""
+    """A human-loop request: of the head run, or a question that outlived its run."""
 
     id: UUID
     project_id: UUID
@@ -118,6 +135,7 @@ class RequestRow:
     decided_by: UUID | None = None
     delivered_epoch: int | None = None
     delivered_attempt: int | None = None
+    answer_to: AnswerTo = AnswerTo.RUN
 
 
 @dataclass(slots=True)
@@ -170,6 +188,22 @@ class TaskChange:
     run_id: UUID
     run_state: RunState
     reason: Reason | None = None
+    to: TaskState | None = None
+    """Where another state is meant than the run's own leads to."""
+    summary: str | None = None
+    cause: str = ""
+
+
+@dataclass(slots=True)
+class FollowUp:
+    """A run that begins with the answer to what another one asked, and goes on as that one did."""
+
+    run: RunRow
+    asked_by: UUID
+    """The run whose priority and options it takes over."""
+    prompt: str
+    by: UUID | None
+    traceparent: str
 
 
 @dataclass(slots=True)
@@ -182,6 +216,7 @@ class SessionState:
     trace_id: str = ""
 
     new_runs: list[RunRow] = field(default_factory=list[RunRow])
+    follow_ups: list[FollowUp] = field(default_factory=list[FollowUp])
     closed: list[RunRow] = field(default_factory=list[RunRow])
     """Runs that ended here: the former head, or one that was canceled while pending."""
     ends: dict[UUID, RunEnd] = field(default_factory=dict[UUID, RunEnd])

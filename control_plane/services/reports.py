@@ -13,11 +13,19 @@ import asyncpg
 from chassis.errors import BerthError, Stale
 from chassis.failpoints import failpoint
 from contracts.errors import Code
-from contracts.spool import AnyEntry, Asked, Report, Reported, SnapshotCommitted
+from contracts.spool import (
+    AnyEntry,
+    Asked,
+    Report,
+    Reported,
+    RunFinishedReported,
+    SnapshotCommitted,
+)
 from control_plane.domain import reports
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import SessionState, WorkerRow
-from control_plane.store import session_saves, session_states, workers
+from control_plane.domain.tools import Said
+from control_plane.store import session_saves, session_states, tools, workers
 from control_plane.store.database import Database, Unit
 
 GATHER_SECONDS = 0.003
@@ -33,6 +41,14 @@ class _Posted:
     report: Report
     answer: asyncio.Future[Reported]
     outcome: Reported | BerthError | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """What a batch meets in the database, beside its sessions' states."""
+
+    taken: set[UUID]
+    said: dict[UUID, list[Said]]
 
 
 class Reports:
@@ -112,16 +128,19 @@ class Reports:
             await failpoint("report.begun")
             loaded = await session_states.lock(unit, [posted.session_id for posted in batch])
             await failpoint("report.locked")
-            taken = await session_states.taken(unit, _new_ids(batch))
+            met = _Met(
+                taken=await session_states.taken(unit, _new_ids(batch)),
+                said=await tools.said(unit.connection, _finishing(batch)),
+            )
             for posted in batch:
                 state = loaded.states.get(posted.session_id)
-                posted.outcome = await self._fold(unit, state, posted, taken)
+                posted.outcome = await self._fold(unit, state, posted, met)
             await session_saves.save(unit, loaded)
             await failpoint("report.saved")
         await failpoint("report.committed")
 
     async def _fold(
-        self, unit: Unit, state: SessionState | None, posted: _Posted, taken: set[UUID]
+        self, unit: Unit, state: SessionState | None, posted: _Posted, met: "_Met"
     ) -> Reported | BerthError:
         report = posted.report
         worker = speaker(state, posted.worker_id)
@@ -133,9 +152,17 @@ class Reports:
         gap = gap_in(entries, worker.last_source_seq)
         if gap is not None:
             return Stale(Code.EXPECTED_SEQ, f"entry {gap} is missing", seq=gap)
-        fold = reports.Fold(state, worker, self._policy, committed_of(state), taken)
+        fold = reports.Fold(
+            state, worker, self._policy, committed_of(state), said=met.said, taken=met.taken
+        )
         reports.apply(fold, entries)
         return Reported(acknowledged=worker.last_source_seq, refused=fold.refused)
+
+
+def _finishing(batch: list[_Posted]) -> list[UUID]:
+    """Runs for which counts what their agents said of the work."""
+    entries = [entry for posted in batch for entry in posted.report.entries]
+    return [entry.run_id for entry in entries if isinstance(entry, RunFinishedReported)]
 
 
 def _new_ids(batch: list[_Posted]) -> list[UUID]:

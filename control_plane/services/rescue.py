@@ -155,8 +155,9 @@ class Rescue:
         async with self._database.unit() as unit:
             loaded = await session_states.lock(unit, [session_id])
             state = loaded.states[session_id]
-            for _ in await workers.mark_overdue(unit, [request_id]):
-                state.tell(HumanLoopOverdue(request_id=request_id), run=state.head, project=True)
+            for _, _, run_id in await workers.mark_overdue(unit, [request_id]):
+                run = state.head if state.head and state.head.id == run_id else None
+                state.tell(HumanLoopOverdue(request_id=request_id), run=run, project=True)
             await session_saves.save(unit, loaded)
             return True
 

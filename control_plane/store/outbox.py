@@ -57,6 +57,7 @@ async def lock_tasks(connection: Connection, ids: Collection[UUID]) -> dict[UUID
             version=record["version"],
             last_run_id=record["last_run_id"],
             last_reason=record["last_reason"],
+            summary=record["summary"],
         )
         for record in found
     }
@@ -75,6 +76,7 @@ async def save_tasks(connection: Connection, tasks: Sequence[TaskRow]) -> None:
         [task.version for task in tasks],
         [task.last_run_id for task in tasks],
         [task.last_reason for task in tasks],
+        [task.summary for task in tasks],
     ]
     await connection.execute(QUERIES["update_tasks"], *columns)
 

@@ -82,6 +82,7 @@ async def _save_runs(unit: Unit, loaded: Loaded, states: list[SessionState]) -> 
     resumes = [item for state in states for item in state.resumes.items()]
     if resumes:
         await unit.connection.execute(QUERIES["resume_runs"], *_columns(resumes, 2))
+    await _insert_follow_ups(unit, states)
     await _promote(unit, states)
     if any(run.state is RunState.QUEUED for run in _runs(states)):
         unit.wakes.queue = True
@@ -110,6 +111,21 @@ def _run_change(old: RunRow, run: RunRow) -> tuple[Any, ...]:
         run.cancel_in,
         run.started,
     )
+
+
+async def _insert_follow_ups(unit: Unit, states: list[SessionState]) -> None:
+    """Before the log, which foreign keys do not bind to its runs; after whoever left the head."""
+    ups = [up for state in states for up in state.follow_ups]
+    if not ups:
+        return
+    runs = [
+        (up.run.id, up.run.project_id, up.run.session_id, up.run.task_id, up.run.agent,
+         up.run.state.value, up.run.line_no, up.run.max_failures, up.asked_by)
+        for up in ups
+    ]  # fmt: skip
+    await unit.connection.execute(QUERIES["insert_follow_ups"], *_columns(runs, 9))
+    asked = [(up.run.id, up.prompt, up.traceparent, up.by, up.asked_by) for up in ups]
+    await unit.connection.execute(QUERIES["insert_follow_up_payloads"], *_columns(asked, 5))
 
 
 async def _promote(unit: Unit, states: list[SessionState]) -> None:
@@ -229,7 +245,7 @@ async def _save_requests(unit: Unit, loaded: Loaded, states: list[SessionState])
     if changed:
         rows = [_request(r) for r in changed]
         done = await unit.connection.fetch(
-            QUERIES["upsert_requests"], *_columns(rows, 21), ASK_DEADLINE_SECONDS
+            QUERIES["upsert_requests"], *_columns(rows, 22), ASK_DEADLINE_SECONDS
         )
         if len(done) != len(changed):
             raise LockBroken("a request has the id of another run's")
@@ -258,6 +274,7 @@ def _request(request: RequestRow) -> tuple[Any, ...]:
         request.decided_by,
         request.delivered_epoch,
         request.delivered_attempt,
+        request.answer_to.value,
     )
 
 

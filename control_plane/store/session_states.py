@@ -17,6 +17,7 @@ from contracts.runs import RunState
 from contracts.sessions import SessionState as SessionLife
 from contracts.workers import WorkerState
 from control_plane.domain.session_state import (
+    AnswerTo,
     RequestRow,
     RunRow,
     SessionRow,
@@ -101,6 +102,21 @@ async def load_run(unit: Unit, loaded: Loaded, run_id: UUID) -> RunRow | None:
     return run
 
 
+async def load_request(unit: Unit, loaded: Loaded, request_id: UUID) -> RequestRow | None:
+    """A request of a locked session: as it is loaded, or one that outlived its run."""
+    for state in loaded.states.values():
+        for request in state.requests:
+            if request.id == request_id:
+                return request
+    record = await unit.connection.fetchrow(QUERIES["request"], request_id)
+    if record is None or record["session_id"] not in loaded.states:
+        return None
+    request = request_row(record)
+    loaded.requests[request.id] = dataclasses.replace(request)
+    loaded.states[request.session_id].requests.append(request)
+    return request
+
+
 async def taken(unit: Unit, ids: Sequence[UUID]) -> set[UUID]:
     """Those of `ids` that a snapshot or a request of any session has already."""
     if not ids:
@@ -130,6 +146,7 @@ def _worker(record: asyncpg.Record) -> WorkerRow:
 def request_row(record: asyncpg.Record) -> RequestRow:
     fields = row(record)
     fields["state"] = RequestState(fields["state"])
+    fields["answer_to"] = AnswerTo(fields["answer_to"])
     fields["input"] = msgspec.json.decode(fields["input"])
     fields["form"] = msgspec.json.decode(fields["form"])
     fields["options"] = msgspec.json.decode(fields["options"], type=OPTIONS)

@@ -33,7 +33,7 @@ DELETE FROM outbox WHERE id = ANY($1::bigint[])
 SELECT EXISTS (SELECT FROM outbox)
 
 -- name: tasks
-SELECT t.id, t.state::text AS state, t.version, t.last_run_id, t.last_reason
+SELECT t.id, t.state::text AS state, t.version, t.last_run_id, t.last_reason, t.summary
 FROM tasks t WHERE t.id = ANY($1::uuid[]) ORDER BY t.id FOR NO KEY UPDATE
 
 -- name: run_order
@@ -42,9 +42,9 @@ SELECT id FROM runs WHERE id = ANY($1::uuid[]) ORDER BY created_at, line_no, id
 
 -- name: update_tasks
 UPDATE tasks SET state = new.state::task_state, version = new.version, last_run_id = new.last_run_id,
-                 last_reason = new.last_reason, updated_at = now()
-FROM unnest($1::uuid[], $2::text[], $3::int[], $4::uuid[], $5::text[])
-  AS new (id, state, version, last_run_id, last_reason)
+                 last_reason = new.last_reason, summary = new.summary, updated_at = now()
+FROM unnest($1::uuid[], $2::text[], $3::int[], $4::uuid[], $5::text[], $6::text[])
+  AS new (id, state, version, last_run_id, last_reason, summary)
 WHERE tasks.id = new.id
 
 -- name: advance_projects

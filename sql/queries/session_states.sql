@@ -42,10 +42,16 @@ FROM runs WHERE id = $1
 -- name: requests
 SELECT id, project_id, session_id, run_id, attempt, ask_id, type, state::text AS state, title, tool,
        input, input_hash, options, form, option_id, option_kind, text, content, decided_by,
-       delivered_epoch, delivered_attempt
+       delivered_epoch, delivered_attempt, answer_to
 FROM human_loop_requests
 WHERE run_id = ANY($1::uuid[]) AND state <> 'withdrawn'
 ORDER BY id
+
+-- name: request
+SELECT id, project_id, session_id, run_id, attempt, ask_id, type, state::text AS state, title, tool,
+       input, input_hash, options, form, option_id, option_kind, text, content, decided_by,
+       delivered_epoch, delivered_attempt, answer_to
+FROM human_loop_requests WHERE id = $1
 
 -- name: taken
 SELECT id FROM snapshots WHERE id = ANY($1::uuid[])
@@ -92,6 +98,24 @@ SELECT id, project_id, session_id, task_id, agent, state::run_state, line_no, pr
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
             $8::smallint[], $9::int[])
   AS new (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures)
+
+-- name: insert_follow_ups
+-- Runs that go on from where another one asked, with its priority.
+INSERT INTO runs (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures)
+SELECT new.id, new.project_id, new.session_id, new.task_id, new.agent, new.state::run_state,
+       new.line_no, asking.priority, new.max_failures
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
+            $8::int[], $9::uuid[])
+  AS new (id, project_id, session_id, task_id, agent, state, line_no, max_failures, asked_by)
+JOIN runs asking ON asking.id = new.asked_by
+
+-- name: insert_follow_up_payloads
+-- And with its options.
+INSERT INTO run_payloads (run_id, project_id, prompt, options, traceparent, created_by)
+SELECT new.run_id, asking.project_id, new.prompt, asking.options, new.traceparent, new.created_by
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[])
+  AS new (run_id, prompt, traceparent, created_by, asked_by)
+JOIN run_payloads asking ON asking.run_id = new.asked_by
 
 -- name: promote
 -- Only a line's head leaves `pending`: the first that stands, where nobody stands before it.
@@ -145,26 +169,27 @@ WHERE sessions.id = new.id
 INSERT INTO human_loop_requests
   (id, project_id, session_id, run_id, attempt, ask_id, type, state, title, tool, input, input_hash,
    options, form, option_id, option_kind, text, content, decided_by, decided_at, delivered_epoch,
-   delivered_attempt, delivered_at, deadline)
+   delivered_attempt, answer_to, delivered_at, deadline)
 SELECT id, project_id, session_id, run_id, attempt, ask_id, type, state::request_state, title, tool,
        input, input_hash, options, form, option_id, option_kind, text, content, decided_by,
        CASE WHEN decided_by IS NOT NULL THEN now() END, delivered_epoch, delivered_attempt,
-       CASE WHEN delivered_epoch IS NOT NULL THEN now() END,
-       now() + make_interval(secs => $22::float8)
+       answer_to, CASE WHEN delivered_epoch IS NOT NULL THEN now() END,
+       now() + make_interval(secs => $23::float8)
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::uuid[], $7::text[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
             $15::text[], $16::text[], $17::text[], $18::text[], $19::uuid[], $20::bigint[],
-            $21::int[])
+            $21::int[], $22::text[])
   AS new (id, project_id, session_id, run_id, attempt, ask_id, type, state, title, tool, input,
           input_hash, options, form, option_id, option_kind, text, content, decided_by,
-          delivered_epoch, delivered_attempt)
+          delivered_epoch, delivered_attempt, answer_to)
 ON CONFLICT (id) DO UPDATE SET
   attempt = excluded.attempt, ask_id = excluded.ask_id, state = excluded.state,
   option_id = excluded.option_id, option_kind = excluded.option_kind, text = excluded.text,
   content = excluded.content, decided_by = excluded.decided_by,
   decided_at = coalesce(human_loop_requests.decided_at, excluded.decided_at),
   delivered_epoch = excluded.delivered_epoch, delivered_attempt = excluded.delivered_attempt,
-  delivered_at = coalesce(human_loop_requests.delivered_at, excluded.delivered_at)
+  delivered_at = coalesce(human_loop_requests.delivered_at, excluded.delivered_at),
+  answer_to = excluded.answer_to
 WHERE human_loop_requests.run_id = excluded.run_id
 RETURNING human_loop_requests.id
 

@@ -20,7 +20,7 @@ WHERE id = $1
 
 -- name: run
 UPDATE tasks SET state = 'running', session_id = $2, last_run_id = $3, last_reason = NULL,
-                 version = version + 1, updated_at = now()
+                 summary = '', version = version + 1, updated_at = now()
 WHERE id = $1
 
 -- name: missing

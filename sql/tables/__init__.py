@@ -20,6 +20,7 @@ from sql.tables.projects import (
 from sql.tables.runs import run_payloads, runs, todos, usage
 from sql.tables.sessions import events, sessions, snapshots, streams
 from sql.tables.tasks import task_dependencies, tasks
+from sql.tables.tools import tool_calls
 from sql.tables.workers import commands, managers, session_workers, tickets
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "tasks",
     "tickets",
     "todos",
+    "tool_calls",
     "usage",
     "users",
 ]

@@ -53,9 +53,11 @@ human_loop_requests = Table(
     Column("delivered_attempt", Integer),
     time("delivered_at"),
     created(),
+    words("answer_to", "run"),
     in_session(),
     in_run(),
     CheckConstraint("type IN ('permission', 'question')", name="type"),
+    CheckConstraint("answer_to IN ('run', 'tool', 'message')", name="answer_to"),
     Index("human_loop_requests_run_idx", "run_id", "state"),
     Index("human_loop_requests_project_idx", "project_id", "state", "id"),
     Index(

@@ -39,6 +39,7 @@ tasks = Table(
     Column("created_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
     created(),
     created("updated_at"),
+    words("summary"),
     UniqueConstraint("project_id", "id"),
     ForeignKeyConstraint(["project_id", "session_id"], ["sessions.project_id", "sessions.id"]),
     ForeignKeyConstraint(["project_id", "app_id"], ["apps.project_id", "apps.id"]),
