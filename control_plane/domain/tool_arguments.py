@@ -107,9 +107,9 @@ SHOWN: dict[Tool, Shown] = {
     "ask_user": Shown(
         title="Ask a person, and wait a moment",
         description="Ask the person you work for a short question, and wait up to "
-        f"{ASK_SECONDS:.0f} seconds for the answer. If it comes, it is the result, and you go on. If not, you are told to stop: "
-        "end your turn then; the answer comes later as a new message. If nobody is likely to "
-        "answer at once, use request_input.",
+        f"{ASK_SECONDS:.0f} seconds for the answer. If it comes, it is the result, and you go on. "
+        "If not, you are told to stop: end your turn then; the answer comes later as a new "
+        "message. If nobody is likely to answer at once, use request_input.",
         arguments=QuestionArguments,
     ),
 }
