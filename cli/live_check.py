@@ -22,6 +22,7 @@ from contracts.runs import AskedLimits, CreateRun, RunOptions, SendMessage
 from contracts.sessions import PatchSession, Session
 
 FILE = "live-check.txt"
+AGAIN = "Without any tool:"
 LIMITS = AskedLimits(max_duration_seconds=300, silence_seconds=120, max_failures=1)
 
 
@@ -42,9 +43,14 @@ class Subject:
     project_id: UUID
 
 
-async def live_check(client: ApiClient, subject: Subject) -> AsyncGenerator[Held]:
-    """Ends early where nothing more can be seen. Raises Refused, Unreachable."""
-    word, answer = secrets.token_hex(4), secrets.token_hex(4)
+async def live_check(
+    client: ApiClient, subject: Subject, *, word: str = "", answer: str = ""
+) -> AsyncGenerator[Held]:
+    """Ends early where nothing more can be seen. Raises Refused, Unreachable.
+
+    `word` is what goes into the file, `answer` what is to be said; left out: made up.
+    """
+    word, answer = word or secrets.token_hex(4), answer or secrets.token_hex(4)
     said = (
         f"Use your own tools to write a file {FILE} in the current directory that holds exactly"
         f" the word {word}. Then answer with the word {answer} and nothing else."
@@ -77,7 +83,7 @@ async def _resumed(client: ApiClient, subject: Subject, session: UUID, word: str
     except Refused:
         return _held(subject, "resumed", False, "its worker may not be let go")
     again = SendMessage(
-        text=f"Without any tool: which word did you write into {FILE}? Answer with it alone.",
+        text=f"{AGAIN} which word did you write into {FILE}? Answer with it alone.",
         options=RunOptions(model=subject.model, limits=LIMITS),
     )
     seen = await _talk(client, RunStream(client, message=again, session_id=session))

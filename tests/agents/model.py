@@ -1,6 +1,7 @@
 """The scripted model beside a stack, and what it wrote down: the witness outside of everything."""
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,14 +60,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class ModelServer:
     """Its container comes up with the stack's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scenario: Sequence[object] = ()) -> None:
+        """`scenario`: for prompts that carry no script (`scripted.scenario`)."""
         self.folder = folder
         self.key = f"sk-{secrets.token_hex(16)}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "keys").write_text(self.key)
+        (folder / "scenario.json").write_bytes(msgspec.json.encode([*scenario]))
 
     def beside(self, stack: Stack) -> None:
         stack.files.append(COMPOSE)
+        stack.given["model-key"] = self.key
         stack.variables["MODEL_WITNESS"] = str(self.folder)
         hosts = stack.environments.setdefault("control-plane", {})
         hosts["BERTH_MODEL_HOSTS"] = URL

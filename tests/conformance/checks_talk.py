@@ -5,12 +5,15 @@ from typing import Any
 
 from contracts.events import TodoUpdate
 from contracts.human_loop import Reply
-from contracts.runs import RunOutput
+from contracts.runs import Run, RunOutput
 from contracts.tool_events import ToolAccepted, ToolCall, ToolDiff, ToolResult, ToolUpdate
-from tests.agents.acts import Question, Say, Tool
+from tests.agents.acts import Question, Say, Tool, numbered
 from tests.agents.talk import LIMITS, asks, labels, nonce, thought
 from tests.agents.upstreams import DEFAULT
 from tests.conformance.trial import Check, Tour, Trial
+from tests.e2e import inside
+from tests.e2e.engine import AGENT_UID
+from tests.e2e.inside import SECRETS, asked_outside
 from tests.system.voyages import told
 
 CHOICES = ("Bergen", "Haugesund")
@@ -141,6 +144,23 @@ async def platform_tool(trial: Trial) -> None:
     assert any(heard), "its answer did not reach the model"
 
 
+async def no_key_inside(trial: Trial) -> None:
+    """While it streams: in no environment, no arguments, no file, no memory of the container."""
+    talk = trial.talk()
+    shadow = await talk.send(numbered(300, delay=0.1))
+    async with talk.allowing(shadow):
+        await shadow.until(lambda seen: "#3;" in told(seen), within=60)
+        container, question = (
+            await trial.container(talk),
+            inside.Question(secrets=trial.bench.stack.given),
+        )
+        for uid in (0, AGENT_UID):
+            found = await asked_outside(trial.engine, container, question, SECRETS, uid=uid)
+            assert not any(found.values()), f"as uid {uid}: {found}"
+        await trial.bench.api.post(f"/api/v1/runs/{shadow.run_id}/cancel", Run)
+        await shadow.closed()
+
+
 def _events(tour: Tour, *kinds: type) -> list[Any]:
     return [one.event for one in tour.shadow.seen if isinstance(one.event, kinds)]
 
@@ -156,4 +176,5 @@ TALK = [
     Check(name="plan", play=plan),
     Check(name="question", play=question),
     Check(name="platform tool", play=platform_tool),
+    Check(name="no key inside", play=no_key_inside),
 ]

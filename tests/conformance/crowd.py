@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.runs import AskedLimits, Run, RunOptions
+from tests.agents.books import Books, settled
 from tests.agents.upstreams import CROWD, calls
 from tests.conformance.trial import Bench
-from tests.conformance.usage import Books, settled
 from tests.fixtures.deadlines import eventually
 from tests.system.visitor import Shadow, Visitor, script
 from tests.system.voyages import told

@@ -15,7 +15,13 @@ from docker.errors import DockerException
 from tests.agents.dialects import DIALECTS
 from tests.agents.model import ModelServer
 from tests.agents.upstreams import set_up
-from tests.conformance import checks_cancel, checks_errors, checks_permission, checks_talk
+from tests.conformance import (
+    checks_cancel,
+    checks_errors,
+    checks_live,
+    checks_permission,
+    checks_talk,
+)
 from tests.conformance.crowd import crowd
 from tests.conformance.player import Player
 from tests.conformance.report import Report
@@ -37,7 +43,12 @@ INTRODUCE = (HERE / "introduce.py").read_text()
 AGENTS_AT_ONCE = 2
 ERRORS_AT_ONCE = 3
 PARK_AFTER = 20
-ALONE: list[Check] = [*checks_talk.TALK, *checks_permission.PERMISSION, *checks_cancel.CANCEL]
+ALONE: list[Check] = [
+    *checks_talk.TALK,
+    *checks_permission.PERMISSION,
+    *checks_cancel.CANCEL,
+    *checks_live.LIVE,
+]
 USAGE = Check(name="usage equal to the ledger", play=usage, deadline=90)
 ORDER = [
     *(check.name for check in (*ALONE, *checks_errors.ERRORS)),
@@ -67,7 +78,7 @@ class Suite:
         engine = Engine(SOCKET)
         async with scratch() as folder:
             stack, hosts = Stack(folder, engine), Hosts(folder)
-            model = ModelServer(folder / "model")
+            model = ModelServer(folder / "model", checks_live.scenario())
             try:
                 image = await image_without(engine, IMAGE, self.without)
                 self.introduced = await self._introduced(engine, image)

@@ -39,7 +39,7 @@ for line in open("/proc/%d/maps" % int(sys.argv[1])):
 async def secrets_of(stack: Stack, session: UUID) -> dict[str, str]:
     """Names and values, each long enough to be told from chance."""
     found = {"api-key": stack.key, "worker-token": await worker_token(stack, session)}
-    for name, value in (await stack.secrets()).items():
+    for name, value in {**await stack.secrets(), **stack.given}.items():
         if name in PUBLIC:
             continue
         found[name] = _essence(value)

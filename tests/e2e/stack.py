@@ -84,6 +84,8 @@ class Stack:
         self.variables = {"BERTH_PORT": f"127.0.0.1:{self.port}", "S3_IMAGE": STORE_IMAGE}
         self.environments = {name: dict(values) for name, values in SCALED.items()}
         self.managers: set[str] = set()
+        self.given: dict[str, str] = {}
+        """Secrets that others brought, by name: no session may hold one either."""
         self._s3: Any = None
 
     # --- compose ---------------------------------------------------------------------------

@@ -8,7 +8,10 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.agents.model import ModelServer
+from tests.agents.upstreams import set_up
 from tests.e2e.cases import Case, Figures, Player, Report
+from tests.e2e.cases_agents import AgentCases
 from tests.e2e.cases_hosts import HostCases
 from tests.e2e.cases_lifecycle import Lifecycle
 from tests.e2e.client import Client, client
@@ -20,8 +23,10 @@ from tests.e2e.leftovers import left_behind
 from tests.e2e.logs import recorded_right
 from tests.e2e.stack import Stack, scratch
 
-PARTS = ("outside", "lifecycle", "isolation", "faults", "hosts")
+PARTS = ("outside", "lifecycle", "isolation", "agents", "faults", "hosts")
 AT_ONCE = 4
+AGENTS_AT_ONCE = 2
+AGENTS_IMAGE = "berth-executor-agents:latest"
 SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -34,6 +39,7 @@ class Whole:
         self.outside = outside
         self.parts = parts
         self.kept: Path | None = None
+        self.agents: AgentCases | None = None
 
     async def play(self) -> dict[str, Any]:
         """What is told besides the cases."""
@@ -41,6 +47,7 @@ class Whole:
         async with scratch() as folder:
             stack = Stack(folder, engine)
             hosts = Hosts(folder) if "hosts" in self.parts else None
+            self._bring_agents(stack, folder)
             try:
                 await self._start(stack, hosts)
                 await self.drive(stack, hosts)
@@ -57,7 +64,17 @@ class Whole:
         if left:
             self.report.failed("nothing is left behind", 0.0, AssertionError("; ".join(left)))
         engine.close()
-        return {"left_behind": len(left), **({"logs": str(self.kept)} if self.kept else {})}
+        agents = {"agents": self.agents.found} if self.agents else {}
+        logs = {"logs": str(self.kept)} if self.kept else {}
+        return {"left_behind": len(left), **agents, **logs}
+
+    def _bring_agents(self, stack: Stack, folder: Path) -> None:
+        """Their image, for every session, and a model for them."""
+        if "agents" in self.parts:
+            model = ModelServer(folder / "model")
+            model.beside(stack)
+            stack.variables["BERTH_EXECUTOR_IMAGE"] = AGENTS_IMAGE
+            self.agents = AgentCases(stack, model)
 
     async def _start(self, stack: Stack, hosts: Hosts | None) -> None:
         if hosts is not None:
@@ -79,6 +96,7 @@ class Whole:
         async with client(stack.url, stack.key) as api:
             loading = asyncio.create_task(hosts.load(stack.engine)) if hosts else None
             await self._quiet(stack, api)
+            await self._real_agents(stack, api)
             await self._faults(stack, api)
             if hosts is not None and loading is not None:
                 await loading
@@ -96,6 +114,12 @@ class Whole:
         ]
         await player.play(cases, at_once=AT_ONCE)
         await player.play(self._of("lifecycle", lifecycle.alone()))
+
+    async def _real_agents(self, stack: Stack, api: Client) -> None:
+        if self.agents is not None:
+            await set_up(api, self.agents.model)
+            player = Player(api, self.figures, self.report, recorded_right(stack))
+            await player.play(self.agents.cases(), at_once=AGENTS_AT_ONCE)
 
     async def _faults(self, stack: Stack, api: Client) -> None:
         """One at a time, each on several runs."""
