@@ -162,7 +162,7 @@ def _from_text(fields: dict[str, _Field], text: str) -> dict[str, Any]:
     for name in sorted(free, key=lambda name: not name.endswith(CUSTOM)):
         return {name: text}
     for field in fields.values():
-        if len(fields) == 1 and field.choices and not field.several:
+        if field.choices and not field.several:
             raise Misfit("text", field.wanted())
     raise Misfit("content", f"a value for each of: {_names(fields)}")
 

@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from contracts.runs import Need
 from tests.factories import make_session
 from tests.fixtures.control_plane import Caller, Plane
 
@@ -132,3 +133,27 @@ async def test_body__with_a_number_beyond_any_bound_is_no_500(member: Caller) ->
         "/api/v1/sessions", content=body, headers={"content-type": "application/json"}
     )
     assert answer.status_code in (201, 400), answer.text
+
+
+async def test_need__that_nobody_could_prove_is_refused_with_those_that_one_could(
+    plane: Plane, member: Caller
+) -> None:
+    """Wherever options are taken."""
+    session = await make_session(member.http)
+    task = (await member.http.post("/api/v1/tasks", json={"title": "t"})).json()
+    options = {"needs": ["mcp", "plan"]}
+    for path, body in [
+        ("/api/v1/runs", {"text": "a"}),
+        (f"/api/v1/sessions/{session['id']}/messages", {"text": "a"}),
+        (f"/api/v1/tasks/{task['id']}/run", {}),
+    ]:
+        refused = await member.http.post(path, json={**body, "options": options})
+        assert refused.status_code == 400, (path, refused.text)
+        assert refused.json()["details"] == {
+            "field": "options.needs[1]",
+            "expected": "one of resume, permissions, modes, images, mcp",
+        }
+    assert await plane.connection.fetchval("SELECT count(*) FROM runs") == 0
+    every = {"needs": [need.value for need in Need]}
+    taken = await member.http.post("/api/v1/runs", json={"text": "a", "options": every})
+    assert taken.status_code == 202, taken.text
