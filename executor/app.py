@@ -102,7 +102,9 @@ async def open_worker(settings: Settings) -> Worker:
         notes=notes,
         reporter=reporter,
         saves=saves,
-        agent_data=AgentData(settings.workspace_dir, settings.home_dir, threads),
+        agent_data=AgentData(
+            settings.workspace_dir, settings.home_dir, threads, settings.agent_profiles_dir
+        ),
         threads=threads,
         tree=tree,
         loopback=_loopback(settings, threads.identity),

@@ -21,6 +21,7 @@ from contracts.events import (
     ToolCall,
     UsageUpdate,
 )
+from executor.agents.profile import Quirks
 from executor.agents.text import bounded, clean, hold_back
 from executor.agents.tools import OpenCall
 from executor.agents.updates import (
@@ -55,13 +56,14 @@ Message = dict[str, Any]
 
 
 class Mapper:
-    def __init__(self, *, todos_in_tool_input: bool = False) -> None:
-        """`todos_in_tool_input`: the agent has no plan updates but a tool with a `todos` list."""
+    def __init__(self, quirks: Quirks | None = None) -> None:
         self.text = ""
         """The last whole message: the run's output."""
         self.system_error = False
         """Codex says so just before it ends a failed turn as if it had succeeded."""
-        self._todos_in_tool_input = todos_in_tool_input
+        self.steps = 0
+        """What the agent said, thought and began, counted: whether it went on after something."""
+        self._quirks = quirks or Quirks()
         self._calls: dict[str, OpenCall] = {}
         self._ended_calls: set[str] = set()
         self._cost: float | None = None
@@ -134,6 +136,7 @@ class Mapper:
             self._message_id = self._unique("message", self._message)
         text, self._held = hold_back(self._held + chunk.content.text)
         if text := clean(text):
+            self.steps += 1
             self._collect(text)
             events.append(MessageDelta(message_id=self._message_id, text=text))
         return events
@@ -144,6 +147,7 @@ class Mapper:
         if not self._thought_id:
             self._thought_id = self._unique("thought", chunk.message_id or "thought")
         if text := clean(chunk.content.text):
+            self.steps += 1
             events.append(ThoughtDelta(message_id=self._thought_id, text=text))
         return events
 
@@ -191,7 +195,8 @@ class Mapper:
         events = self._todos(tool)
         call = self._calls.get(call_id)
         if call is None:
-            call = self._calls[call_id] = OpenCall(call_id)
+            self.steps += 1
+            call = self._calls[call_id] = OpenCall(call_id, self._quirks.written_file)
             events.append(call.begin(tool))
         if (event := call.take(tool)) is not None:
             events.append(event)
@@ -212,7 +217,7 @@ class Mapper:
     # The rest
 
     def _todos(self, tool: Tool) -> list[Event]:
-        if not self._todos_in_tool_input:
+        if not self._quirks.todos_in_tool_input:
             return []
         try:
             return [_todo_update(msgspec.convert(tool.raw_input, TodoInput).todos)]

@@ -1,22 +1,25 @@
-"""Agent profiles: what is particular to an agent, as data (`profiles/<name>.toml`)."""
+"""Agent profiles: what is particular to an agent, as data (`profiles/<name>.toml`, and further ones
+from a directory of the operator's).
+"""
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-from executor.identity import Identity, spawned_as
 from executor.threads import AgentThreads
 
 PROFILES = Path(__file__).parent / "profiles"
-IMPORT_PATH = os.pathsep.join(
-    dict.fromkeys([str(Path(__file__).parents[2]), str(Path(msgspec.__file__).parents[1])])
+FURTHER = Path("/etc/berth/agents")
+"""Where further profiles are looked for, if no setting says otherwise."""
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+PLACEHOLDERS = frozenset(
+    {"python", "import_path", "home", "workspace", "model", "model_base_url", "model_token"}
 )
-VERSION_DEADLINE = 10.0
+
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +32,10 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ModelSelection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: Literal["messages", "responses", "chat"] | None = None
+    """What it speaks to the model gateway; None: it has no model of ours."""
+    name: str = "{model}"
+    """What the agent itself calls a model, as `provider/{model}`."""
     free_names: bool = False
     """The environment carries the model's name, so it need not be in the agent's own list."""
 
@@ -38,32 +45,55 @@ class StateCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     pattern: str
     """Glob below HOME, with `{session_id}`."""
-    format: Literal["jsonl"] = "jsonl"
+    format: Literal["jsonl", "any"] = "jsonl"
+    """`any`: that it is there is all that can be seen from outside."""
     torn_tail: Literal["tolerated", "broken"] = "broken"
     """A last line that was cut off."""
+
+
+class WrittenFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which fields of a writing tool's input are the file's path and its new text."""
+
+    path: str
+    text: str
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     todos_in_tool_input: bool = False
     """No plan updates; a tool call's input carries the list."""
+    written_file: WrittenFile | None = None
+    """A tool that writes a whole file tells no diff; its input carries the text."""
     resume_by_load: bool = False
     """`session/resume` is offered but must not be used."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """In `command` and `env`, `{name}` stands for an option of `AgentOptions`, `{python}` for this
-    interpreter, `{import_path}` for where our packages and what they need are. A variable whose
-    option is not set is left out.
+    """In `command`, `env` and `env_json`, `{name}` stands for an option of `AgentOptions`, for a
+    value of the mode, for this interpreter (`{python}`), or for where our packages and what they
+    need are (`{import_path}`). A variable, or a member of a table, that needs an option which is
+    not set is left out.
     """
 
-    name: str
+    name: Name
     title: str
-    command: list[str]
+    version: str = ""
+    """The one that was measured, and that the image has."""
+    command: Annotated[list[str], msgspec.Meta(min_length=1)]
     requires: list[Requirement] = msgspec.field(default_factory=list[Requirement])
     env: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    env_json: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict[str, dict[str, Any]])
+    """Variables whose value is a JSON object: the same placeholders, in keys and in strings."""
+    session_meta: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    """`_meta` of session/new and of what resumes a session."""
     model: ModelSelection = ModelSelection()
     modes: dict[str, str] = msgspec.field(default_factory=dict[str, str])
-    """Our names (`ask` is the strictest, `free` never asks) to the agent's mode ids."""
+    """Our names (`ask` is the strictest, `free` never asks) to the agent's mode ids. Empty: it has
+    no modes.
+    """
+    mode_values: dict[str, dict[str, str]] = msgspec.field(
+        default_factory=dict[str, dict[str, str]]
+    )
+    """By our names: further placeholders, for what the agent's own mode does not decide."""
     default_mode: str = "ask"
     state_dirs: list[str] = msgspec.field(default_factory=list[str])
     """Relative to HOME; they live in the saved tree."""
@@ -82,37 +112,62 @@ class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     mode: str | None = None
     model_base_url: str | None = None
-    """Of the loopback listener, without a path."""
+    """Of the loopback listener, as far as what comes before `/v1`."""
     model_token: str = "berth"  # noqa: S105 - a stand-in; the key is added outside the container
-    mcp_servers: list[dict[str, Any]] = msgspec.field(default_factory=list[dict[str, Any]])
+    tools_url: str | None = None
+    """Where the platform's own tools are served, over the protocol of their kind (MCP)."""
     keep_wire_log: bool = False
     threads: AgentThreads
     """With the identity of whoever the agent's processes and files belong to."""
 
 
-class Missing(msgspec.Struct, frozen=True, kw_only=True):
-    what: str
-    how: str
-
-
 class UnknownAgent(Exception):
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is no agent {name!r}; known are: {', '.join(known_agents())}")
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"there is no agent {name!r}; known are: {', '.join(known)}")
 
 
 class BadProfile(Exception):
     """A profile's file is wrong; the message names it and its field."""
 
 
-def known_agents() -> list[str]:
-    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+def known_agents(further: Path = FURTHER) -> list[str]:
+    """Of all files, right ones or not."""
+    return sorted({path.stem for path in [*_files(PROFILES), *_files(further)]})
 
 
-def load_profile(name: str) -> Profile:
-    """Raises `UnknownAgent` or `BadProfile`."""
-    if name not in known_agents():
-        raise UnknownAgent(name)
-    return parse_profile((PROFILES / f"{name}.toml").read_text(), name=name)
+def load_profile(name: str, further: Path = FURTHER) -> Profile:
+    """Raises `UnknownAgent` or `BadProfile`. What is built in comes first."""
+    for path in [*_files(PROFILES), *_files(further)]:
+        if path.stem == name:
+            return _read(path, name)
+    raise UnknownAgent(name, known_agents(further))
+
+
+def complaints(further: Path = FURTHER) -> list[str]:
+    """What of the further profiles nobody can reach, and why."""
+    if further.exists() and not os.access(further, os.R_OK | os.X_OK):
+        return [f"{further}: may not be read"]
+    built_in = {path.stem for path in _files(PROFILES)}
+    return [
+        f"{path}: a built-in agent has this name; give it another"
+        for path in _files(further)
+        if path.stem in built_in
+    ]
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.glob("*.toml"))
+    except OSError:
+        return []
+
+
+def _read(path: Path, name: str) -> Profile:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadProfile(f"profile {name}: {path} cannot be read: {error}") from error
+    return parse_profile(text, name=name)
 
 
 def parse_profile(text: str, *, name: str) -> Profile:
@@ -123,90 +178,54 @@ def parse_profile(text: str, *, name: str) -> Profile:
         profile = msgspec.convert(tomllib.loads(text), Profile)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise BadProfile(f"profile {name}: {error}") from error
-    if profile.name != name:
-        raise BadProfile(f"profile {name}: its name is {profile.name!r}")
+    wrong = _wrong(profile, name)
+    if wrong is not None:
+        raise BadProfile(f"profile {name}: {wrong}")
     return profile
 
 
-def available_agents(path: str) -> dict[str, Missing | None]:
-    """Every known agent, with what it lacks on this PATH to run here."""
-    return {name: missing_for(load_profile(name), path) for name in known_agents()}
+def _wrong(profile: Profile, name: str) -> str | None:
+    if profile.name != name:
+        return f"its name is {profile.name!r}; it has to be its file's"
+    if profile.modes and profile.default_mode not in profile.modes:
+        return f"default_mode {profile.default_mode!r} is none of its modes: {[*profile.modes]}"
+    if stray := profile.mode_values.keys() - profile.modes.keys():
+        return f"mode_values: {min(stray)!r} is none of its modes: {[*profile.modes]}"
+    for folder in profile.state_dirs:
+        if not _is_below_home(folder):
+            return f"state_dirs: {folder!r} has to be below HOME, without .."
+    return _wrong_placeholder(profile)
 
 
-def missing_for(profile: Profile, path: str, identity: Identity | None = None) -> Missing | None:
-    """`identity`: whose process asks a program for its version."""
-    lacking = [wanted for wanted in profile.requires if not _has(wanted, path, identity)]
-    if not lacking:
-        return None
-    return Missing(
-        what=", ".join(_describe(wanted) for wanted in lacking),
-        how="; ".join(wanted.how for wanted in lacking),
-    )
+def _is_below_home(folder: str) -> bool:
+    parts = folder.split("/")
+    return bool(folder) and not {"", ".", ".."} & {*parts}
 
 
-def _describe(wanted: Requirement) -> str:
-    version = "" if wanted.min_version is None else f" >= {wanted.min_version}"
-    return f"{wanted.program}{version}"
+def _wrong_placeholder(profile: Profile) -> str | None:
+    of_modes = {key for values in profile.mode_values.values() for key in values}
+    known = PLACEHOLDERS | of_modes
+    for where, template in _templates(profile):
+        for name in PLACEHOLDER.findall(template):
+            if name not in known:
+                return f"{where}: unknown placeholder {{{name}}}; known are: {sorted(known)}"
+    return None
 
 
-def _has(wanted: Requirement, path: str, identity: Identity | None) -> bool:
-    program = _found(wanted.program, path)
-    if program is None:
-        return False
-    return wanted.min_version is None or _major(program, path, identity) >= wanted.min_version
+def _templates(profile: Profile) -> list[tuple[str, str]]:
+    found = [("command", part) for part in profile.command]
+    found += [(f"env.{name}", value) for name, value in profile.env.items()]
+    for name, table in profile.env_json.items():
+        found += [(f"env_json.{name}", text) for text in _strings(table)]
+    return found
 
 
-def _major(program: str, path: str, identity: Identity | None) -> int:
-    """0 if it does not say."""
-    try:
-        said = subprocess.run(
-            [program, "--version"], env={"PATH": path}, capture_output=True, text=True, check=False,
-            timeout=VERSION_DEADLINE, **spawned_as(identity),
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    match = re.search(r"(\d+)\.\d+", said.stdout)
-    return int(match[1]) if match else 0
-
-
-def command_of(profile: Profile, options: AgentOptions) -> list[str]:
-    """With the program's full path, so that the agent's working directory decides nothing."""
-    command = [part.format_map(_values(options)) for part in profile.command]
-    return [_found(command[0], options.path) or command[0], *command[1:]]
-
-
-def environment_of(profile: Profile, options: AgentOptions) -> dict[str, str]:
-    """The whole environment of the agent: nothing of the executor's own."""
-    values = _values(options)
-    env = {
-        "HOME": str(options.home),
-        "PATH": options.path,
-        "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "SHELL": "/bin/sh",
-        "USER": "agent",
-        "TMPDIR": "/tmp",  # noqa: S108  # the agent's own, as HOME is
-    }
-    for name, template in profile.env.items():
-        needed = re.findall(r"\{(\w+)\}", template)
-        if all(values.get(option) for option in needed):
-            env[name] = template.format_map(values)
-    return env
-
-
-def _values(options: AgentOptions) -> dict[str, str]:
-    return {
-        "python": sys.executable,
-        "import_path": IMPORT_PATH,
-        "home": str(options.home),
-        "workspace": str(options.workspace),
-        "model": options.model or "",
-        "model_base_url": options.model_base_url or "",
-        "model_token": options.model_token,
-    }
-
-
-def _found(program: str, path: str) -> str | None:
-    import shutil  # noqa: PLC0415  # as tomllib above
-
-    return shutil.which(program, path=path)
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value).items()
+        return [text for key, inner in members for text in (key, *_strings(inner))]
+    if isinstance(value, list):
+        return [text for inner in cast("list[object]", value) for text in _strings(inner)]
+    return []

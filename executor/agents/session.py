@@ -22,15 +22,11 @@ from executor.agents.errors import AgentFailed, ConnectionLost, RpcFailure
 from executor.agents.inbox import Asked, EndRequested, Inbox, Item, TakenBack, Updated
 from executor.agents.mapping import Mapper
 from executor.agents.process import DEFAULT_GRACE, AgentProcess, BoundedFile
-from executor.agents.profile import (
-    AgentOptions,
-    Profile,
-    command_of,
-    environment_of,
-    missing_for,
-)
+from executor.agents.profile import AgentOptions, Profile
+from executor.agents.requirements import missing_for
 from executor.agents.settings import apply_settings
 from executor.agents.state import broken_state
+from executor.agents.templates import command_of, environment_of
 from executor.agents.turn import OnEvent, Turn, TurnLimits, TurnResult
 from executor.agents.updates import Initialized, SessionOpened
 from executor.threads import in_thread
@@ -42,6 +38,8 @@ START_DEADLINE = 60.0
 OPEN_DEADLINE = 60.0
 METHOD_NOT_FOUND = -32601
 WIRE_LOG_LIMIT = 4 * 1024 * 1024
+PLATFORM = "platform"
+"""What agents call the server of our own tools: profiles name it too."""
 CLIENT_CAPABILITIES: Message = {
     "fs": {"readTextFile": False, "writeTextFile": False},
     "terminal": False,
@@ -120,10 +118,18 @@ class AgentSession:
         return opened
 
     async def turn(
-        self, prompt: str, *, on_event: OnEvent, ask: AskHandler, limits: TurnLimits | None = None
+        self,
+        prompt: str,
+        *,
+        on_event: OnEvent,
+        ask: AskHandler,
+        limits: TurnLimits | None = None,
+        context: str = "",
     ) -> TurnResult:
-        """One at a time. `on_event` gets the turn's events in order; `ask` waits for a person and
-        is cancelled when the ask is withdrawn. Both may raise; the session then has to be ended.
+        """One at a time. `context` stands before the prompt, as a part of its own.
+
+        `on_event` gets the turn's events in order; `ask` waits for a person and is cancelled when
+        the ask is withdrawn. Both may raise; the session then has to be ended.
         """
         while not self._inbox.empty():
             _set_aside(self._inbox.get_nowait())
@@ -131,14 +137,15 @@ class AgentSession:
             connection=self._connection,
             process=self._process,
             inbox=self._inbox,
-            mapper=Mapper(todos_in_tool_input=self._profile.quirks.todos_in_tool_input),
+            mapper=Mapper(self._profile.quirks),
             on_event=on_event,
             ask=ask,
             limits=limits or TurnLimits(),
         )
         self._idle.clear()
         try:
-            return await turn.run(self._session_id, [{"type": "text", "text": prompt}])
+            parts = [{"type": "text", "text": text} for text in (context, prompt) if text]
+            return await turn.run(self._session_id, parts)
         finally:
             self._turn = None
             self._idle.set()
@@ -241,8 +248,10 @@ class AgentSession:
     async def _call(self, method: str, **params: str) -> SessionOpened:
         where: Message = {
             "cwd": str(self._options.workspace),
-            "mcpServers": self._options.mcp_servers,
+            "mcpServers": self._mcp_servers(),
         }
+        if self._profile.session_meta:
+            where["_meta"] = self._profile.session_meta
         try:
             answer = await self._connection.request(
                 method, {**where, **params}, within=OPEN_DEADLINE
@@ -253,6 +262,13 @@ class AgentSession:
             raise AgentFailed(Reason.AGENT_SILENT, detail) from error
         except msgspec.ValidationError as error:
             raise AgentFailed(Reason.AGENT_ERROR, f"{method}: {error}") from error
+
+    def _mcp_servers(self) -> list[Message]:
+        """The platform's own tools, for an agent that can reach them."""
+        url = self._options.tools_url
+        if url is None or not self.initialized.agent_capabilities.mcp_capabilities.http:
+            return []
+        return [{"type": "http", "name": PLATFORM, "url": url, "headers": []}]
 
     # What the agent sends: only ever enqueued, so that its order is kept
 

@@ -21,8 +21,9 @@ async def apply_settings(
     wanted: list[tuple[ConfigOption, str]] = []
     if options.model is not None:
         wanted += _model(offered, profile, options.model)
-    mode = options.mode or profile.default_mode
-    wanted += _mode(offered, profile.modes.get(mode, mode))
+    if options.mode or profile.modes:
+        mode = options.mode or profile.default_mode
+        wanted += _mode(offered, profile.modes.get(mode, mode))
     for option, value in wanted:
         params = {"sessionId": session_id, "configId": option.id, "value": value}
         await connection.request("session/set_config_option", params, within=SET_DEADLINE)
@@ -32,8 +33,9 @@ def _model(
     offered: list[ConfigOption], profile: Profile, model: str
 ) -> list[tuple[ConfigOption, str]]:
     option = _find(offered, "model")
-    if option is not None and model in _values(option):
-        return [(option, model)]
+    own_name = profile.model.name.replace("{model}", model)
+    if option is not None and own_name in _values(option):
+        return [(option, own_name)]
     if profile.model.free_names:
         return []
     names = "" if option is None else ", ".join(_values(option))

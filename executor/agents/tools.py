@@ -5,6 +5,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from contracts.tool_events import ToolCall, ToolDiff, ToolResult, ToolUpdate
+from executor.agents.profile import WrittenFile
 from executor.agents.text import MAX_TEXT, MAX_TITLE, bounded, clean, cut
 from executor.agents.updates import Tool, ToolContent
 
@@ -19,10 +20,12 @@ class OpenCall:
     it as `rawOutput` and again as content, others as content alone. The first that is there counts.
     """
 
-    def __init__(self, call_id: str) -> None:
+    def __init__(self, call_id: str, written_file: WrittenFile | None = None) -> None:
         self.described = ToolCall(call_id=call_id, title="")
         """With the title and input that were told last."""
         self._call_id = call_id
+        self._written_file = written_file
+        self._raw_input: Any = None
         self._status = "pending"
         self._diffs: list[ToolDiff] = []
         self._streamed: list[str] = []
@@ -69,6 +72,8 @@ class OpenCall:
 
     def result(self, status: Status) -> ToolResult:
         output, truncated = self._output()
+        if status == "completed" and not self._diffs:
+            self._diffs = self._written()
         return ToolResult(
             call_id=self._call_id,
             status=status,
@@ -113,8 +118,21 @@ class OpenCall:
             if item.type == "diff"
         ]
 
+    def _written(self) -> list[ToolDiff]:
+        """From the input, for a tool that tells no diff of the file it wrote."""
+        raw: object = self._raw_input
+        if self._written_file is None or not isinstance(raw, dict):
+            return []
+        fields = cast("dict[str, Any]", raw)
+        path, text = fields.get(self._written_file.path), fields.get(self._written_file.text)
+        if not isinstance(path, str) or not isinstance(text, str):
+            return []
+        return [ToolDiff(path=clean(path), new_text=cut(text)[0])]
+
     def _take_output(self, tool: Tool) -> str:
         """What of the output is new, for a viewer."""
+        if tool.raw_input:
+            self._raw_input = tool.raw_input
         if tool.raw_output is not None:
             self._raw_output = tool.raw_output
         if tool.status in {"completed", "failed"}:

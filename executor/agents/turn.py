@@ -96,6 +96,8 @@ class Turn:
         self._limits = limits
         self._coalescer = Coalescer()
         self._ending: Reason | None = None
+        self._refused_at = 0
+        """How far the agent was when a person refused what it asked."""
         self._kill_at = NEVER
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
@@ -154,6 +156,7 @@ class Turn:
                 self._asks.take_back(item.request_id)
             case Decided():
                 self._asks.end(item.request_id)
+                self._refused_at = self._mapper.steps
             case EndRequested():
                 await self._end(item.reason, session_id, grace=item.grace)
             case PromptEnded():
@@ -248,6 +251,7 @@ class Turn:
             stop_reason="" if result is None else result.stop_reason,
             ending=self._ending,
             refused=self._asks.refused,
+            went_on=self._mapper.steps > self._refused_at,
             abandoned=self._abandoned,
             system_error=self._mapper.system_error,
         )

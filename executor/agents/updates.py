@@ -172,8 +172,18 @@ class SessionCapabilities(Wire, frozen=True, kw_only=True):
     close: Any = None
 
 
+class McpCapabilities(Wire, frozen=True, kw_only=True):
+    http: bool = False
+
+
+class PromptCapabilities(Wire, frozen=True, kw_only=True):
+    image: bool = False
+
+
 class AgentCapabilities(Wire, frozen=True, kw_only=True):
     load_session: bool = False
+    prompt_capabilities: PromptCapabilities = PromptCapabilities()
+    mcp_capabilities: McpCapabilities = McpCapabilities()
     session_capabilities: SessionCapabilities = SessionCapabilities()
 
 

@@ -41,10 +41,14 @@ def judge(
     stop_reason: str,
     ending: Reason | None,
     refused: bool,
+    went_on: bool,
     abandoned: bool,
     system_error: bool,
 ) -> Verdict:
-    """What we asked for comes first: after it, an agent's own words say little."""
+    """What we asked for comes first: after it, an agent's own words say little.
+
+    `refused`: a person's last decision was a no; `went_on`: the agent did something after it.
+    """
     if abandoned:
         return Verdict("stopped", Reason.EXECUTOR_INTERRUPTED)
     if ending is Reason.CANCELED:
@@ -53,9 +57,15 @@ def judge(
         return Verdict("failed", ending)
     if failure is not None:
         return Verdict("failed", failure.reason, failure.detail)
+    if refused and (stop_reason == "cancelled" or not went_on):
+        # Codex cancels a turn at a refusal, OpenCode ends it as if it were done
+        return Verdict("failed", Reason.REFUSED_BY_PERSON, "the agent stopped at the refusal")
+    return _of_stop_reason(stop_reason, system_error=system_error)
+
+
+def _of_stop_reason(stop_reason: str, *, system_error: bool) -> Verdict:
     if stop_reason == "cancelled":
-        reason = Reason.REFUSED_BY_PERSON if refused else Reason.AGENT_ERROR
-        return Verdict("failed", reason, "the agent cancelled the turn itself")
+        return Verdict("failed", Reason.AGENT_ERROR, "the agent cancelled the turn itself")
     if system_error:
         return Verdict("failed", Reason.AGENT_ERROR, "the agent reported a system error")
     unknown = Verdict("failed", Reason.AGENT_ERROR, f"unknown stop reason {stop_reason[:200]!r}")

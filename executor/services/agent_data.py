@@ -11,7 +11,13 @@ from uuid import UUID
 import msgspec
 
 from chassis.logs import get_logger
-from executor.agents.profile import BadProfile, Profile, UnknownAgent, load_profile
+from executor.agents.profile import (
+    FURTHER,
+    BadProfile,
+    Profile,
+    UnknownAgent,
+    load_profile,
+)
 from executor.threads import AgentThreads
 from executor.workspace.beneath import (
     make_directory,
@@ -42,8 +48,11 @@ class AgentHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentData:
-    def __init__(self, workspace: Path, home: Path, threads: AgentThreads) -> None:
-        self._files = _Files(workspace, home)
+    def __init__(
+        self, workspace: Path, home: Path, threads: AgentThreads, further: Path = FURTHER
+    ) -> None:
+        """`further`: where profiles stand that are not built in."""
+        self._files = _Files(workspace, home, further)
         self._threads = threads
 
     async def history(self) -> AgentHistory:
@@ -68,9 +77,10 @@ class AgentData:
 
 
 class _Files:
-    def __init__(self, workspace: Path, home: Path) -> None:
+    def __init__(self, workspace: Path, home: Path, further: Path) -> None:
         self._workspace = workspace
         self._home = home
+        self._further = further
 
     def history(self) -> AgentHistory:
         try:
@@ -117,7 +127,7 @@ class _Files:
     def _last_profile(self) -> Profile | None:
         agent = self.history().agent
         try:
-            return load_profile(agent) if agent else None
+            return load_profile(agent, self._further) if agent else None
         except (UnknownAgent, BadProfile):
             return None
 

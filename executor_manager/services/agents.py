@@ -17,6 +17,8 @@ PROBE_SECONDS = 30.0
 MODULE = "executor.agents"
 AGENT_PATH = "BERTH_AGENT_PATH"
 """The executor's setting: where agents' programs are looked for."""
+AGENT_PROFILES_DIR = "BERTH_AGENT_PROFILES_DIR"
+"""And this one: where profiles of further agents are."""
 
 _log = get_logger()
 
@@ -56,13 +58,15 @@ async def available_agents(ask: Ask) -> list[AgentOffer]:
         shown = answer.errors.decode(errors="replace")[-500:]
         _log.warning("agents_unknown", exit_code=answer.exit_code, stderr=shown)
         raise DependencyUnavailable("executor", how) from error
+    if answer.errors:
+        _log.warning("agents_told", said=answer.errors.decode(errors="replace")[-500:])
     return [AgentOffer(agent=one.agent, missing=_told(one.missing)) for one in found]
 
 
 async def ask_process(
     python: str, environment: Mapping[str, str], user: int | None, group: int | None
 ) -> Answer:
-    command = [python, "-m", MODULE, _path(environment)]
+    command = [python, "-m", MODULE, *_places(environment)]
     text, errors, code = await _run(command, environment, user, group)
     return Answer(text=text, errors=errors, exit_code=code)
 
@@ -71,14 +75,16 @@ async def ask_container(probe: DockerProbe, environment: Mapping[str, str]) -> A
     """`environment`: what executors are given besides the image's own."""
 
     def command(image: dict[str, str]) -> list[str]:
-        return ["python3", "-m", MODULE, _path({**image, **environment})]
+        return ["python3", "-m", MODULE, *_places({**image, **environment})]
 
     printed = await probe.run(command)
     return Answer(text=printed.text, errors=printed.errors, exit_code=printed.exit_code)
 
 
-def _path(environment: Mapping[str, str]) -> str:
-    return environment.get(AGENT_PATH) or environment.get("PATH", os.defpath)
+def _places(environment: Mapping[str, str]) -> list[str]:
+    path = environment.get(AGENT_PATH) or environment.get("PATH", os.defpath)
+    further = environment.get(AGENT_PROFILES_DIR)
+    return [path, further] if further else [path]
 
 
 def _told(missing: _Missing | None) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from contracts.events import AnyEvent, Event, ToolResult, UsageUpdate, kind_of
 from executor.agents.mapping import MAX_MESSAGE, Mapper
+from executor.agents.profile import load_profile
 from executor.agents.updates import Permission, TurnUsage
 
 
@@ -45,6 +46,12 @@ OPENCODE_BASH = [
     """{"sessionUpdate":"tool_call_update","toolCallId":"call_64","status":"in_progress","rawInput":{"command":"cat hello.txt"}}""",
     """{"sessionUpdate":"tool_call_update","toolCallId":"call_64","status":"completed","title":"cat","content":[{"type":"content","content":{"type":"text","text":"hello ACP\\n…"}}],"rawOutput":{"output":"hello ACP\\nall","metadata":{"exit":0,"truncated":false}}}""",
 ]
+OPENCODE_WRITE = [
+    """{"sessionUpdate":"tool_call","toolCallId":"call_7","title":"write","kind":"edit","status":"pending","rawInput":{}}""",
+    """{"sessionUpdate":"tool_call_update","toolCallId":"call_7","status":"in_progress","rawInput":{"filePath":"/w/a.txt","content":"hello\\n"}}""",
+    """{"sessionUpdate":"tool_call_update","toolCallId":"call_7","status":"completed","title":"a.txt","content":[{"type":"content","content":{"type":"text","text":"Wrote file successfully."}}]}""",
+]
+OPENCODE = load_profile("opencode").quirks
 
 
 def test_claude__write_with_input_and_diff_told_later() -> None:
@@ -78,6 +85,14 @@ def test_opencode__output_and_exit_code() -> None:
     assert (events[2].output, events[2].exit_code) == ("hello ACP\nall", 0)
 
 
+def test_opencode__what_it_wrote_is_in_the_input() -> None:
+    result = run(Mapper(OPENCODE), *map(json.loads, OPENCODE_WRITE))[-1]
+    assert [(diff.path, diff.new_text) for diff in result.diffs] == [("/w/a.txt", "hello\n")]
+    failed = [*OPENCODE_WRITE[:2], OPENCODE_WRITE[2].replace("completed", "failed")]
+    assert run(Mapper(OPENCODE), *map(json.loads, failed))[-1].diffs == []
+    assert run(Mapper(), *map(json.loads, OPENCODE_WRITE))[-1].diffs == []
+
+
 def test_opencode__todos_in_a_tool_call() -> None:
     update = {
         "sessionUpdate": "tool_call_update",
@@ -86,7 +101,7 @@ def test_opencode__todos_in_a_tool_call() -> None:
         "rawInput": {"todos": [{"content": "a", "status": "cancelled", "priority": "high"}]},
     }
     assert kinds(run(Mapper(), update)) == ["tool.call"]
-    events = run(Mapper(todos_in_tool_input=True), update)
+    events = run(Mapper(OPENCODE), update)
     assert kinds(events) == ["todo.update", "tool.call"]
     assert (events[0].entries[0].status, events[0].entries[0].priority) == ("pending", "high")
 
