@@ -141,7 +141,22 @@ async def platform_tool(trial: Trial) -> None:
     assert word in accepted[0].text
     assert asks(shadow.seen) == 0, "a tool of the platform wanted a person"
     heard = [one.said_by("tool") for one in trial.asked(word)]
-    assert any(heard), "its answer did not reach the model"
+    assert any("the work is done" in one for one in heard), "its answer did not reach the model"
+
+
+async def platform_question(trial: Trial) -> None:
+    """Whatever the agent has of its own: answered within the call, it is the call's answer."""
+    talk, word = trial.talk(), nonce()
+    asking = Tool(name="ask_user", arguments={"question": f"Which port, {word}?"})
+    shadow = await talk.send(asking, Say(text="Thank you."))
+    async with talk.allowing(shadow):
+        request = await talk.asked(shadow)
+        if request.type != "question":
+            request = await talk.asked(shadow, count=2)
+        assert word in request.title, request
+        await talk.reply(request.request_id, Reply(text=f"Bergen, {word[::-1]}"))
+        await trial.visitor.succeeded(shadow)
+    assert any(word[::-1] in one.said_by("tool") for one in trial.asked(word))
 
 
 async def no_key_inside(trial: Trial) -> None:
@@ -176,5 +191,6 @@ TALK = [
     Check(name="plan", play=plan),
     Check(name="question", play=question),
     Check(name="platform tool", play=platform_tool),
+    Check(name="platform question", play=platform_question),
     Check(name="no key inside", play=no_key_inside),
 ]
