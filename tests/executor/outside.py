@@ -43,9 +43,11 @@ from contracts.spool import (
     SnapshotCommitted,
     TakeGrant,
 )
+from contracts.transcripts import AskTranscript, Transcript
 from tests.fixtures.serving import serving
 
 EXPIRES = 300
+NOTHING_TO_TELL = Transcript(text="", runs=0, left_out=0)
 
 
 @dataclass
@@ -61,6 +63,9 @@ class Outside:
     required_paths: list[str] = field(default_factory=list)
     grants: dict[UUID, GrantTaken] = field(default_factory=dict)
     taken: dict[UUID, TakeGrant] = field(default_factory=dict)
+    transcript: Transcript = NOTHING_TO_TELL
+    transcripts: list[AskTranscript] = field(default_factory=list)
+    """Those that were asked for."""
     sides: list[CommitSide] = field(default_factory=list)
     stale: bool = False
     down: bool = False
@@ -129,6 +134,7 @@ class Outside:
             "restore": self._restore,
             "side-snapshot": self._side,
             "take": self._take,
+            "transcript": self._transcript,
         }
         found = answers[what](body, path)
         if isinstance(found, tuple):
@@ -206,6 +212,10 @@ class Outside:
         if self.taken.setdefault(request_id, take) != take:
             return _problem(Code.GRANT_TAKEN)
         return self.grants[request_id]
+
+    def _transcript(self, body: bytes, _path: str) -> Transcript:
+        self.transcripts.append(msgspec.json.decode(body, type=AskTranscript))
+        return self.transcript
 
     async def _object(self, scope: Any, path: str, body: bytes) -> tuple[int, bytes]:
         store = urlsplit(self.objects.presign_get("x").url)

@@ -14,6 +14,7 @@ from executor.reporter import RunReporter
 from executor.services.runs.asks import Asks
 from executor.services.runs.endings import Ended, Ending, EndRequest
 from executor.services.runs.finishing import report, save_run
+from executor.services.runs.model_path import ModelPath
 from executor.services.runs.opening import Opening
 from executor.services.runs.outcome import CANCELED, Finish, failed, of_failure, of_turn
 from executor.services.runs.turn import RunTurn
@@ -41,14 +42,15 @@ class Attempt:
             bound(run=str(spec.run_id), attempt=spec.attempt),
         ):
             run = RunReporter(self._worker.spool, spec)
-            opening = Opening(self._worker, spec, run)
+            model_path = ModelPath(self._worker)
+            opening = Opening(self._worker, spec, run, model_path)
             try:
                 finish = await self._work(run, opening)
             finally:
                 if opening.session is not None:
                     await opening.session.end()
             self._prompted = None
-            await self._conclude(run, finish)
+            await self._conclude(run, await model_path.judged(finish))
 
     def answered(self, ask_id: UUID, request_id: UUID) -> None:
         if self._asks is not None:

@@ -49,7 +49,11 @@ class RunTurn:
         )
         turn = asyncio.create_task(
             self._session.turn(
-                self._prompted.prompt, on_event=self._on_event, ask=self._ask, limits=limits
+                self._prompted.prompt,
+                context=self._prompted.context,
+                on_event=self._on_event,
+                ask=self._ask,
+                limits=limits,
             )
         )
         asked = asyncio.create_task(self._request.wait())
