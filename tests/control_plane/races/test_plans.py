@@ -41,6 +41,9 @@ from tests.fixtures.office import Office
         ("tickets", "redeem", ("0" * 64, uuid4())),
         ("tickets", "expire", (50,)),
         ("system", "queue", ([uuid4()],)),
+        ("transcripts", "told_before", (uuid4(), 9, 5, 100)),
+        ("transcripts", "count_before", (uuid4(), 9)),
+        ("transcripts", "page_back", (uuid4(), uuid4(), 9, 2, ["message.stop"], 5, 100)),
     ],
 )
 async def test_query__reads_by_index(
