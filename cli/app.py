@@ -40,6 +40,10 @@ COMMANDS = {
         "cli.commands.agents:agents",
         "Agents: what each manager offers (ls), how they do (check).",
     ),
+    "tool": (
+        "cli.commands.tool:tool",
+        "Speak for an agent: finish-task, block-task, request-input.",
+    ),
     "doctor": (
         "cli.commands.doctor:doctor",
         "Look at this machine and its stack. Code 6 when something that Berth needs is missing.",

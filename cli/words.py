@@ -95,7 +95,10 @@ def _(event: events.TodoUpdate) -> list[Line]:
 @lines.register
 def _(event: events.HumanLoopRequested) -> list[Line]:
     tool = f" with {event.tool}" if event.tool else ""
-    return [Line(f"? the agent asks{tool}: {event.title}", "bold yellow")]
+    asked = Line(f"? the agent asks{tool}: {event.title}", "bold yellow")
+    if event.type == "permission":
+        return [asked]
+    return [asked, *(Line(f"  {option.id}: {option.name}") for option in event.options)]
 
 
 @lines.register

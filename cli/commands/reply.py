@@ -10,7 +10,7 @@ from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
 from cli.exits import CliError, Exit
 from cli.output import Output
-from contracts.human_loop import Replied, Reply
+from contracts.human_loop import HumanLoopRequest, Replied, Reply
 
 
 async def reply(
@@ -42,10 +42,15 @@ async def reply(
     if json:
         output.json(replied)
         return Exit.OK
-    said = replied.request.option_kind or replied.request.text or str(replied.request.state)
+    said = _chosen(replied.request) or replied.request.text or str(replied.request.state)
     before = "It had been answered before: " if replied.duplicate else "Answered: "
     output.line(f"{before}{said}")
     return Exit.OK
+
+
+def _chosen(request: HumanLoopRequest) -> str:
+    names = {option.id: option.name for option in request.options}
+    return request.option_kind or names.get(request.option_id or "", "")
 
 
 def _read(content: str) -> dict[str, Any]:

@@ -41,6 +41,16 @@ def new(run: RunRow, tool: Tool, question: str, options: Sequence[str]) -> Reque
     )
 
 
+def meant(request: RequestRow, reply: Reply) -> Reply:
+    """A text that is an option's number or its words chooses that option."""
+    text = (reply.text or "").strip()
+    options: list[AskOption] = request.options
+    for option in options if reply.option_id is None and text else []:
+        if text in {option.id, option.name}:
+            return msgspec.structs.replace(reply, option_id=option.id, text=None)
+    return reply
+
+
 def in_words(reply: Reply) -> Reply:
     """A bare decision said as a text, for it is read by somebody who asked no permission."""
     if reply.decision is None or reply.text is not None or reply.content is not None:

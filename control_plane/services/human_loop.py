@@ -42,6 +42,8 @@ class HumanLoop:
                 raise Stale(Code.ALREADY_FINISHED, "its run has ended; nobody waits for the answer")
             if request.state is not RequestState.PENDING:
                 return True
+            if request.answer_to is not AnswerTo.RUN:
+                reply = questions.meant(request, reply)
             option = asks.choose(request, reply)
             _check(request, reply, has_option=option is not None)
             reply = _filled(request, reply)

@@ -37,7 +37,7 @@ def test_arguments__wrong(case: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_help__names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) is Exit.OK
     said = capsys.readouterr().out
-    for command in ("up", "demo", "run", "ls", "show", "reply", "stop", "keys", "doctor"):
+    for command in COMMANDS:
         assert command in said
 
 

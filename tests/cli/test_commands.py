@@ -118,6 +118,29 @@ def test_reply__allow_once(up: Up) -> None:
     assert up.run("show", run_id, "--follow").lines()[-1] == "succeeded"
 
 
+def test_tool__a_question_is_answered_into_the_session(up: Up) -> None:
+    done = up.run("run", "--agent", "scripted", "--json", script({"text": "One.\n"}))
+    session = done.json()[0]["session_id"]
+    ask = ("tool", "request-input", session, "Which?", "--option", "red", "--option", "blue")
+    asked = up.run(*ask, "--json").json()[0]
+    assert (asked["accepted"], asked["duplicate"]) == (True, False)
+    assert up.run(*ask).lines()[0] == "It had been said before."
+    replied = up.run("reply", asked["request_id"], "--text", "2")
+    assert (replied.code, replied.out) == (Exit.OK, "Answered: blue\n"), replied.err
+    runs = up.run("ls", "--session", session, "--json").json()
+    assert len(runs) == 2
+
+
+def test_tool__finished_and_blocked(up: Up) -> None:
+    done = up.run("run", "--agent", "scripted", "--json", script({"text": "One.\n"}))
+    session = done.json()[0]["session_id"]
+    assert up.run("tool", "finish-task", session, "all is done").out == "Noted.\n"
+    assert up.run("tool", "block-task", session, "no key", "--call-key", "a").out == "Noted.\n"
+    refused = up.run("tool", "finish-task", session, "")
+    assert refused.code == Exit.USAGE
+    assert "summary" in refused.err
+
+
 def test_keys__made_used_revoked(up: Up) -> None:
     made = up.run("keys", "create", "for a test", "--json").json()[0]
     assert up.run("ls", BERTH_KEY=made["key"]).code == Exit.OK
