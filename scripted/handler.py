@@ -96,8 +96,11 @@ class Handler(Connection):
         return self._refuse(exchange, shape, 404, f"there is no {path}")
 
     def _infer(self, exchange: Exchange, wire: Wire, request: Json) -> None:
-        conversation, tools = wire.conversation_of(request), wire.tools_of(request)
-        schema = wire.schema_of(request)
+        try:
+            conversation, tools = wire.conversation_of(request), wire.tools_of(request)
+            schema = wire.schema_of(request)
+        except (AttributeError, KeyError, TypeError) as error:
+            return self._refuse(exchange, wire, 400, f"the body is wrong: {error}")
         side = is_side_call(tools=tools, schema=schema, conversation=conversation)
         reply, step = (
             (side_answer(schema), SIDE_STEP) if side else self._desk.scenario.reply_to(conversation)
@@ -111,15 +114,15 @@ class Handler(Connection):
             raise Cut
         answer = answer_of(request, reply, answer_id=answer_id, created=int(time.time()))
         if reply.status:
-            self._refuse(exchange, wire, reply.status, f"scripted {reply.status}", reply)
-        elif request.get("stream"):
-            self._stream(exchange, wire, answer, list(wire.events(request, answer)))
-        elif reply.fail_after is not None:
-            self._refuse(exchange, wire, 500, "scripted failure")
-        else:
-            told = Tokens() if reply.die_after is not None else wire.tells(answer)
-            half = reply.die_after is not None
-            self._answer(exchange, wire, wire.whole(request, answer), told=told, half=half)
+            told = f"scripted {reply.status}"
+            return self._refuse(exchange, wire, reply.status, told, reply)
+        if request.get("stream"):
+            return self._stream(exchange, wire, answer, list(wire.events(request, answer)))
+        if reply.fail_after is not None:
+            return self._refuse(exchange, wire, 500, "scripted failure")
+        half = reply.die_after is not None
+        used = Tokens() if half else wire.tells(answer)
+        return self._answer(exchange, wire, wire.whole(request, answer), told=used, half=half)
 
     def _stream(self, exchange: Exchange, wire: Wire, answer: Answer, events: list[Event]) -> None:
         reply, pieces = answer.reply, 0

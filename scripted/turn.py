@@ -7,15 +7,15 @@ import json
 import os
 import signal
 import sys
-import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scripted import shell
-from scripted.rpc import Params, RpcError
-from scripted.script import Effect, Question, Step, Usage, action_of
+from scripted.effect import leave_mark
+from scripted.model_call import ModelFailed, spoken
+from scripted.rpc import INTERNAL_ERROR, Params, RpcError
+from scripted.script import Question, Step, Usage, action_of
 from scripted.session import Session, pieces
 
 CONTEXT_SIZE = 200_000
@@ -56,7 +56,8 @@ class Turn:
             "shell": self._shell, "ask_user": self._ask_user, "remember": self._remember,
             "recall": self._recall, "sleep": self._sleep, "crash": self._crash, "hang": self._hang,
             "ignore_sigterm": self._ignore_sigterm, "stderr": self._stderr, "usage": self._count,
-            "error": self._error, "effect": self._effect, "raw": self._raw,
+            "error": self._error, "effect": self._effect, "model": self._model,
+            "raw": self._raw,
         }  # fmt: skip
 
     async def run(self, steps: list[Step], *, start: int = 0) -> Params:
@@ -101,6 +102,21 @@ class Turn:
             await self._session.chunk(kind, piece, message_id=message_id)
             if step.delay:
                 await asyncio.sleep(step.delay)
+
+    async def _model(self, step: Step) -> None:
+        if (call := step.model) is None:
+            return
+        said, failed, message_id = "", None, self._session.next_message_id()
+        try:
+            async for text in spoken(call, session_id=self._session.session_id):
+                said += text
+                await self._session.chunk("agent_message_chunk", text, message_id=message_id)
+        except ModelFailed as error:
+            failed = error
+        self._store.append("agent", text=said)
+        if failed is not None and not call.ignore_cut:
+            self._store.append("turn_end", stop_reason="error")
+            raise RpcError(INTERNAL_ERROR, str(failed), failed.told) from failed
 
     async def _plan(self, step: Step) -> None:
         entries = [
@@ -161,7 +177,7 @@ class Turn:
             return
 
         async def happen() -> ToolOutcome:
-            await asyncio.to_thread(_leave_mark, effect)
+            await asyncio.to_thread(leave_mark, effect)
             return ToolOutcome("completed", _text_content(effect.key), effect.key)
 
         raw_input = {"key": effect.key}
@@ -282,13 +298,3 @@ class Turn:
         if (failure := step.error) is not None:
             self._store.append("turn_end", stop_reason="error")
             raise RpcError(failure.code, failure.message, failure.data)
-
-
-def _leave_mark(effect: Effect) -> None:
-    if effect.path is not None:
-        with Path(effect.path).open("a") as ledger:
-            ledger.write(f"{effect.key}\n")
-    if effect.url is not None:
-        request: Any = urllib.request.Request(effect.url, data=effect.key.encode())  # noqa: S310 - named by a test
-        with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - named by a test
-            pass
