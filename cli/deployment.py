@@ -45,7 +45,10 @@ def shares(settings: Settings) -> list[Share]:
         Share(
             "control-plane",
             SERVICES_UID,
-            ("database-url", *store, "gateway.pub.pem", "service-gateway", "service-manager"),
+            (
+                *("database-url", *store, "secret-key"),
+                *("gateway.pub.pem", "service-gateway", "service-manager"),
+            ),
         ),
         Share("gateway", SERVICES_UID, ("gateway.pem", "service-gateway")),
         Share("executor-manager", 0, ("service-manager",)),
@@ -63,6 +66,7 @@ def make_missing(own: Path) -> None:
     secrets.signing_key("gateway")
     secrets.service_key("gateway")
     secrets.service_key("manager")
+    secrets.sealing_key("secret-key")
 
 
 def hand_out(own: Path, directory: Path, share: Share) -> None:

@@ -19,6 +19,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where `berth up` keeps its state; absent: ~/.berth, as root /var/lib/berth."""
     database_url_file: Path | None = None
     """The control plane's own: with it `berth keys create` needs no key. For the first one."""
+    model_key: Secret | None = None
+    """A provider's, for `berth models set`."""
 
     def home_or_default(self) -> Path:
         return (self.home or default_home()).expanduser().absolute()

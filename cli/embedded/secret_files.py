@@ -4,6 +4,7 @@ Services read them through their `*_FILE` settings, so that none is in an enviro
 argument list.
 """
 
+import base64
 import os
 import secrets
 from collections.abc import Callable
@@ -20,6 +21,10 @@ class SecretFiles:
     def password(self, name: str) -> Path:
         """32 random bytes in URL-safe base64: fits into a URL and a SQL literal unquoted."""
         return self._once(name, lambda: secrets.token_urlsafe(32))
+
+    def sealing_key(self, name: str) -> Path:
+        """32 random bytes in base64, under which others are sealed."""
+        return self._once(name, lambda: base64.b64encode(secrets.token_bytes(32)).decode())
 
     def access_key(self, name: str) -> Path:
         """An object store's key id: upper case letters and digits."""

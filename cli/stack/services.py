@@ -62,6 +62,7 @@ def control_plane_env(wiring: Wiring) -> dict[str, str]:
         "BERTH_GATEWAY_PUBLIC_KEY_FILE": str(public),
         "BERTH_GATEWAY_SERVICE_KEY_FILE": str(secrets.service_key("gateway")),
         "BERTH_MANAGER_SERVICE_KEY_FILE": str(secrets.service_key("manager")),
+        "BERTH_SECRET_KEY_FILE": str(secrets.sealing_key("secret-key")),
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from cli.deployment import SERVICES_UID, Settings, shares
 from cli.settings import search_path
+from control_plane.domain.model_keys import secret_of
 
 pytestmark = pytest.mark.root
 SERVICES = [share.service for share in shares(Settings())]
@@ -60,6 +61,19 @@ def test_next_start__changes_nothing(root: Path) -> None:
     assert run(root).returncode == 0
     assert contents(root) == before
     assert {path: path.stat().st_ino for path in inodes} == inodes
+
+
+def test_upgrade__a_deployment_of_before_gets_its_secret_key(root: Path) -> None:
+    """Providers' keys are sealed under it; whatever else there is stays as it was."""
+    run(root)
+    for place in (root / "own", root / "control-plane"):
+        (place / "secret-key").unlink()
+    before = contents(root)
+    assert run(root).returncode == 0
+    after = contents(root)
+    made = after["control-plane/secret-key"]
+    assert secret_of(made.decode())
+    assert after == {**before, "control-plane/secret-key": made, "own/secret-key": made}
 
 
 def test_lost_volume__is_filled_again(root: Path) -> None:

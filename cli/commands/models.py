@@ -1,0 +1,132 @@
+"""`berth models`: the upstreams through which a project's sessions reach models."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
+
+from cyclopts import App, Parameter
+
+from cli.client import ApiClient
+from cli.connection import Key, Url, find_place
+from cli.exits import CliError, Exit
+from cli.output import Output
+from cli.settings import read_settings
+from contracts.models import ModelUpstream, ModelUpstreamList, PutModelUpstream, WireFormat
+from contracts.projects import ProjectList
+
+models = App(name="models", help="Model upstreams of a project: set, ls, rm.")
+
+Name = Annotated[str, Parameter(help="Of the upstream: letters, digits, dashes.")]
+Project = Annotated[
+    UUID | None, Parameter(help="The project's id; where you have one only, that one.")
+]
+
+
+@models.command(name="set")
+async def set_(
+    name: Name,
+    /,
+    *,
+    upstream: Annotated[
+        str,
+        Parameter(
+            help="The provider's URL without /v1, such as https://api.anthropic.com; its host is"
+            " one that BERTH_MODEL_HOSTS of the control plane allows."
+        ),
+    ],
+    format_: Annotated[
+        list[WireFormat],
+        Parameter(name="--format", negative=(), help="What it speaks; may be repeated."),
+    ],
+    model: Annotated[
+        list[str],
+        Parameter(negative=(), help="Offered, and nothing else passes; may be repeated."),
+    ],
+    auth: Annotated[
+        Literal["bearer", "x-api-key"] | None,
+        Parameter(help="How the key is sent; by default x-api-key where only messages are spoken."),
+    ] = None,
+    key_file: Annotated[
+        str | None,
+        Parameter(
+            help="Holds the provider's key; - is standard input. Else BERTH_MODEL_KEY. Without"
+            " either the key that is set stays."
+        ),
+    ] = None,
+    project: Project = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    url: Url = None,
+    key: Key = None,
+) -> Exit:
+    """Make or replace an upstream. The provider's key is never an argument."""
+    output = Output()
+    own_header = auth or ("x-api-key" if set(format_) == {"messages"} else "bearer")
+    body = PutModelUpstream(
+        url=upstream, formats=format_, models=model, key=_provider_key(key_file), auth=own_header
+    )
+    async with ApiClient(find_place(url, key)) as client:
+        place = await _place(client, project)
+        made = await client.put(f"{place}/{name}", ModelUpstream, body)
+    if json:
+        output.json(made)
+    else:
+        output.line(f"{made.name} leads to {made.url}: {', '.join(made.models)}")
+    return Exit.OK
+
+
+@models.command
+async def ls(
+    *,
+    project: Project = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    url: Url = None,
+    key: Key = None,
+) -> Exit:
+    """List the upstreams. A run that names no model gets the first one's first."""
+    output = Output()
+    async with ApiClient(find_place(url, key)) as client:
+        found = await client.get(await _place(client, project), ModelUpstreamList)
+    if json:
+        for item in found.items:
+            output.json(item)
+        return Exit.OK
+    rows = [
+        [item.name, item.url, " ".join(item.formats), " ".join(item.models), item.auth]
+        for item in found.items
+    ]
+    output.table(["upstream", "url", "formats", "models", "key sent as"], rows)
+    return Exit.OK
+
+
+@models.command
+async def rm(name: Name, /, *, project: Project = None, url: Url = None, key: Key = None) -> Exit:
+    """Remove an upstream and its key. Calls that are under way end as they would."""
+    async with ApiClient(find_place(url, key)) as client:
+        place = await _place(client, project)
+        await client.delete(f"{place}/{name}", type(None))
+    Output().line(f"Removed {name}.")
+    return Exit.OK
+
+
+async def _place(client: ApiClient, project: UUID | None) -> str:
+    if project is None:
+        found = (await client.get("/api/v1/projects", ProjectList)).items
+        if len(found) != 1:
+            known = ", ".join(f"{one.id} ({one.name})" for one in found)
+            raise CliError(f"Name a project with --project: {known or 'none'}.", Exit.USAGE)
+        project = found[0].id
+    return f"/api/v1/projects/{project}/model-upstreams"
+
+
+def _provider_key(file: str | None) -> str | None:
+    if file is None:
+        return read_settings().model_key
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        told = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise CliError(f"--key-file {file}: {told}", Exit.USAGE) from error
+    if not text.strip():
+        raise CliError(f"--key-file {file}: it is empty.", Exit.USAGE)
+    return text.strip()
