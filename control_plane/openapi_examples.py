@@ -45,6 +45,13 @@ EXAMPLES: dict[str, Any] = {
         "agent": "scripted",
         "worker_limits": {"cpus": 4, "memory_mib": 8192, "disk_mib": 20480},
     },
+    "PutModelUpstream": {
+        "url": "https://api.anthropic.com",
+        "formats": ["messages"],
+        "models": ["claude-sonnet-4-5"],
+        "key": "sk-ant-…",
+        "auth": "x-api-key",
+    },
     "PatchApp": {"worker_limits": {"cpus": 2}},
     "Job": {
         "id": _JOB,

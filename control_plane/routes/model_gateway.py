@@ -22,7 +22,7 @@ from contracts.models import WireFormat
 from control_plane.domain import model_requests as ways
 from control_plane.domain.access import WorkerCaller
 from control_plane.domain.model_errors import body_of, status_of
-from control_plane.domain.model_requests import Lines, Way
+from control_plane.domain.model_requests import Lines, Way, wanted
 from control_plane.routes.errors import told
 from control_plane.routes.policies import WORKER
 from control_plane.services.model_gateway import Asked, ModelGateway, Offered
@@ -63,18 +63,21 @@ def _post(way: Way) -> ASGIRouteHandler:
         http = cast("HTTPScope", scope)
         answer = Answer(send)
 
-        async def work(body: bytes) -> None:
-            query = "?beta=true" if _PASSED_QUERY in http["query_string"].split(b"&") else ""
-            headers = [(name.lower(), value) for name, value in Headers.from_scope(scope).items()]
-            asked = Asked(worker=_worker(scope), way=way, query=query, headers=headers)
-            await _gateway(scope).pass_on(asked, body, answer)
-
-        async def all_of_it() -> None:
+        async def work() -> None:
             _require(http, "POST")
-            body = await _body(receive)
-            await _unless_left(receive, work(body))
+            passed = _PASSED_QUERY in http["query_string"].split(b"&")
+            asked = Asked(
+                worker=_worker(scope),
+                way=way,
+                want=wanted(way, await _body(receive)),
+                query=f"?{_PASSED_QUERY.decode()}" if passed else "",
+                headers=[
+                    (name.lower(), value) for name, value in Headers.from_scope(scope).items()
+                ],
+            )
+            await _unless_left(receive, _gateway(scope).pass_on(asked, answer))
 
-        await _answered(all_of_it(), answer, way.wire_format)
+        await _answered(work(), answer, way.wire_format)
 
     return asgi(f"{_BASE}{way.path}", opt=WORKER, copy_scope=False)(cast("ASGIApp", handle))
 

@@ -5,18 +5,19 @@ held while a provider answers.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from chassis.errors import BerthError, Stale
-from chassis.failpoints import failpoint
 from chassis.ids import new_id
 from chassis.logs import get_logger
 from contracts.errors import Code
 from contracts.models import WireFormat
 from control_plane.domain.access import WorkerCaller
-from control_plane.domain.model_requests import Way, to_provider, wanted
+from control_plane.domain.model_requests import Wanted, Way, to_provider
 from control_plane.domain.model_usage import tokens_of
 from control_plane.services.model_calls import ModelCalls
 from control_plane.services.model_passing import Passing, Sink
@@ -26,6 +27,7 @@ from control_plane.store.model_calls import NewCall
 
 OVERDUE = 60.0
 """Seconds after a call's deadline at which nobody can be booking it any more."""
+STOP_SECONDS = 5.0
 
 _log = get_logger()
 
@@ -34,6 +36,7 @@ _log = get_logger()
 class Asked:
     worker: WorkerCaller
     way: Way
+    want: Wanted
     query: str
     """With its question mark, or empty: what of it may pass."""
     headers: Iterable[tuple[str, str]]
@@ -50,31 +53,46 @@ class ModelGateway:
         self._calls = calls
         self._provider = Provider(silence=silence)
         self._seconds = seconds
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def stop(self) -> None:
+        """What is under way is cut, and booked so."""
+        if under_way := set(self._under_way):
+            for task in under_way:
+                task.cancel()
+            await asyncio.wait(under_way, timeout=STOP_SECONDS)
         await self._calls.stop()
         await self._provider.aclose()
 
     async def offered(self, worker: WorkerCaller, wire_format: WireFormat | None) -> list[Offered]:
         return await self._upstreams.offered(worker.project_id, wire_format)
 
-    async def pass_on(self, asked: Asked, body: bytes, sink: Sink) -> None:
+    async def pass_on(self, asked: Asked, sink: Sink) -> None:
         """Raises BerthError while nothing was sent to the sink, `AnswerCut` afterwards."""
-        if asked.worker.released:
-            raise Stale(Code.STALE_EPOCH, "this worker was released", epoch=asked.worker.epoch)
-        want = wanted(asked.way, body)
+        worker = asked.worker
+        if worker.released:
+            raise Stale(Code.STALE_EPOCH, "this worker was released", epoch=worker.epoch)
         chosen = await self._upstreams.choose(
-            asked.worker.project_id, asked.way.wire_format, want.model
+            worker.project_id, asked.way.wire_format, asked.want.model
         )
-        call = _Call(self._calls, asked, chosen, model=want.model, size=len(want.content))
-        content = Content(want.content)
-        del body, want
+        call = _Call(self._calls, asked, chosen)
+        with self._noted():
+            try:
+                await call.open(self._seconds + OVERDUE)
+                await self._exchange(call, Content(asked.want.take()), sink)
+            finally:
+                await call.close()
+
+    @contextmanager
+    def _noted(self) -> Generator[None]:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call is made in a task")
+        self._under_way.add(task)
         try:
-            await call.open(self._seconds + OVERDUE)
-            await failpoint("model_gateway.opened")
-            await self._exchange(call, content, sink)
+            yield
         finally:
-            await call.close()
+            self._under_way.discard(task)
 
     async def _exchange(self, call: "_Call", content: Content, sink: Sink) -> None:
         begun = _Begun(sink)
@@ -102,18 +120,16 @@ class ModelGateway:
 class _Call:
     """Its booking, opened and closed once."""
 
-    def __init__(
-        self, calls: ModelCalls, asked: Asked, chosen: Chosen, *, model: str, size: int
-    ) -> None:
+    def __init__(self, calls: ModelCalls, asked: Asked, chosen: Chosen) -> None:
         self.chosen = chosen
         self.url = f"{chosen.url}{asked.way.path}{asked.query}"
         self.headers = to_provider(asked.headers, chosen.auth, chosen.key)
-        self.passing = Passing(asked.way, key=chosen.key, request_bytes=size, book=self.close)
+        self.passing = Passing(
+            asked.way, key=chosen.key, request_bytes=asked.want.size, book=self.close
+        )
         self._id: UUID = new_id()
         self._calls = calls
         self._asked = asked
-        self._model = model
-        self._size = size
         self._closed = not asked.way.booked
 
     async def open(self, seconds: float) -> None:
@@ -127,8 +143,8 @@ class _Call:
             worker_id=worker.id,
             upstream=self.chosen.name,
             path=self._asked.way.path,
-            model=self._model,
-            input_estimate=tokens_of(self._size),
+            model=self._asked.want.model,
+            input_estimate=tokens_of(self._asked.want.size),
             seconds=seconds,
         )
         try:

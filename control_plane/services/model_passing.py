@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from chassis.errors import DependencyUnavailable
-from control_plane.domain.model_requests import Lines, Way, to_caller
+from control_plane.domain.model_requests import SHORTEST_SECRET, Lines, Way, holds, to_caller
 from control_plane.domain.model_usage import Meter, Usage, meter_for, tokens_of
 from control_plane.services.model_provider import AnswerCut, NotConnected, ProviderAnswer
 from control_plane.store.model_calls import Closing, EndState, Source
@@ -72,7 +72,8 @@ class Passing:
 
     async def run(self, answer: ProviderAnswer, sink: Sink) -> None:
         """Raises `AnswerCut` once the answer has begun, before that a BerthError."""
-        self._status, self._request_id = answer.status, answer.request_id
+        self._status = answer.status
+        self._request_id = "" if holds(answer.request_id, self._key) else answer.request_id
         if answer.packed:
             self._status = None
             raise DependencyUnavailable("the upstream's answer", "it is packed, unasked")
@@ -121,10 +122,11 @@ class Passing:
                 body += part
                 if len(body) > REFUSAL_BYTES:
                     raise AnswerCut("its refusal has no end")
-        told = bytes(body).replace(self._key.encode(), REDACTED)
+        key = self._key.encode()
+        told = bytes(body) if len(key) < SHORTEST_SECRET else body.replace(key, REDACTED)
         await self._book()
         await sink.start(answer.status, to_caller(answer.headers, self._key))
-        await sink.part(told)
+        await sink.part(bytes(told))
         await sink.end()
 
     def _closing(self, state: EndState, usage: Usage, source: Source | None) -> Closing:

@@ -32,7 +32,8 @@ class ProviderAnswer:
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers = response.headers.multi_items()
-        self.content_type = response.headers.get("content-type", "").partition(";")[0].strip()
+        content_type: str = response.headers.get("content-type", "")
+        self.content_type = content_type.partition(";")[0].strip().lower()
         self.packed = response.headers.get("content-encoding", "identity") != "identity"
         self.request_id: str = response.headers.get("request-id") or response.headers.get(
             "x-request-id", ""

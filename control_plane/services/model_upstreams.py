@@ -1,7 +1,7 @@
 """Model upstreams of projects: set by administrators, chosen by the model that a call names."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from chassis.errors import BerthError, DependencyUnavailable, NotFound
@@ -16,17 +16,19 @@ from control_plane.store import model_upstreams as store
 from control_plane.store.database import Database, Unit
 from control_plane.store.model_upstreams import NewUpstream, StoredUpstream
 
+MODEL_SHOWN = 200
+
 _log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """Where a call goes. Never log it: it has the key."""
+    """Where a call goes."""
 
     name: str
     url: str
     auth: str
-    key: str
+    key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +171,11 @@ def _kept(former: StoredUpstream | None, url: str) -> bytes:
 
 
 def _not_offered(wire_format: WireFormat, model: str, usable: list[StoredUpstream]) -> str:
-    path = PATHS[wire_format]
+    path, model = PATHS[wire_format], model[:MODEL_SHOWN]
     if not usable:
         return (
             f"this project has no upstream for {path}: an administrator adds one with"
-            f" `berth models set NAME --url URL --format {wire_format} --model {model}`"
+            f" `berth models set NAME --upstream URL --format {wire_format} --model {model}`"
         )
     offered = list(dict.fromkeys(name for one in usable for name in one.shown.models))
     return f"the model {model} is not offered for {path}; offered: {', '.join(offered)}"
