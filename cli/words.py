@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from functools import singledispatch
 
+import msgspec
+
+from cli.forms import form_lines
 from contracts import events
 
 MARKS = {"completed": "[x]", "in_progress": "[>]", "pending": "[ ]"}
@@ -98,12 +101,14 @@ def _(event: events.HumanLoopRequested) -> list[Line]:
     asked = Line(f"? the agent asks{tool}: {event.title}", "bold yellow")
     if event.type == "permission":
         return [asked]
-    return [asked, *(Line(f"  {option.id}: {option.name}") for option in event.options)]
+    options = [f"{option.id}: {option.name}" for option in event.options]
+    return [asked, *(Line(f"  {line}") for line in [*options, *form_lines(event.form)])]
 
 
 @lines.register
 def _(event: events.HumanLoopResolved) -> list[Line]:
-    said = event.option_kind or event.text or ""
+    filled = "" if event.content is None else msgspec.json.encode(event.content).decode()
+    said = event.option_kind or event.text or filled
     return [Line(f"  {event.outcome} {said}".rstrip(), "yellow")]
 
 
