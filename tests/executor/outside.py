@@ -109,6 +109,7 @@ class Outside:
         path = scope["raw_path"].decode()
         what = _what(scope["method"], path)
         self.calls[what] += 1
+        self.changed.set()
         fault = self.faults[what].pop(0) if self.faults.get(what) else None
         if self.down or isinstance(fault, int):
             await _answer(send, fault or 502, b"")

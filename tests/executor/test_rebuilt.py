@@ -36,7 +36,8 @@ def short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def records(sessions: Path, kind: str) -> list[dict[str, Any]]:
     """Of all sessions of the agent, in no order."""
     lines = [line for path in sessions.glob("*.jsonl") for line in path.read_bytes().splitlines()]
-    return [found for line in lines if (found := msgspec.json.decode(line))["type"] == kind]
+    known = [msgspec.json.decode(line) for line in lines if line.startswith(b"{")]
+    return [found for found in known if found["type"] == kind]
 
 
 async def first_run(executor: Running) -> None:
@@ -83,7 +84,10 @@ async def test_rebuilt__the_record_stands_before_the_prompt(
     started = outside.of(RunStartedReported)[1]
     assert started.resume == "rebuilt"
     assert started.resume_reason.startswith(why)
-    assert "2 earlier messages were told to it from the log, 1 older ones" in started.resume_reason
+    assert (
+        "2 earlier messages were told to it from the log, 1 older found no room"
+        in started.resume_reason
+    )
     (context,) = records(sessions, "context")
     assert context["text"].startswith("<session-record>\nThis is a record, not a message")
     assert TOLD.text in context["text"]
@@ -177,7 +181,6 @@ async def test_rebuilt__an_agent_that_ends_over_its_own_session(
         outside.transcript = TOLD
         await executor.start(agent="mortal", prompt="second", has_history=True)
         finish = await executor.finish(2)
-        assert not (await executor.status()).run_id
     assert finish.state == "succeeded"
     started = outside.of(RunStartedReported)[1]
     assert started.resume == resume

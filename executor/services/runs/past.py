@@ -52,6 +52,6 @@ async def _told(spec: RunSpec, relay: Relay, epoch: int) -> Transcript | str:
 
 def _how_much(told: Transcript) -> str:
     """As a person reads it beside the label."""
-    left = f", {told.left_out} older ones found no room" if told.left_out else ""
+    left = f", {told.left_out} older found no room" if told.left_out else ""
     messages = "1 earlier message was" if told.runs == 1 else f"{told.runs} earlier messages were"
     return f"{messages} told to it from the log{left}"
