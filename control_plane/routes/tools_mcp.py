@@ -71,7 +71,7 @@ class _Server:
         try:
             answer = await self._tools.call(self._worker, use.call, left=left)
         except BerthError as error:
-            return mcp.tool_result(use.id, f"Refused: {error}", is_error=True)
+            return mcp.tool_result(use.id, f"Refused: {error.detail}", is_error=True)
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)

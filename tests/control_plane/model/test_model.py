@@ -43,7 +43,7 @@ GROUP BY run_id, attempt HAVING count(*) > 1"""
 SPOKE_LATE = """SELECT e.run_id FROM events e JOIN events later ON later.run_id = e.run_id
 AND later.kind = 'run.claimed' AND later.seq < e.seq AND later.attempt > e.attempt"""
 OPEN_AFTER_END = """SELECT h.id FROM human_loop_requests h JOIN runs r ON r.id = h.run_id
-WHERE r.finished_at IS NOT NULL AND h.state = 'pending'"""
+WHERE r.finished_at IS NOT NULL AND h.state = 'pending' AND h.answer_to = 'run'"""
 
 INVARIANTS = {
     name: value
