@@ -64,17 +64,24 @@ class _Loose(msgspec.Struct, frozen=True):
 # --- Messages -----------------------------------------------------------------------------------
 
 
+class _MessagesThoughts(_Loose, frozen=True):
+    thinking_tokens: Count = None
+
+
 class _MessagesUsage(_Loose, frozen=True):
     input_tokens: Count = None
     output_tokens: Count = None
     cache_read_input_tokens: Count = None
     cache_creation_input_tokens: Count = None
+    output_tokens_details: _MessagesThoughts | None = None
 
     def spent(self) -> Spent:
+        thought = self.output_tokens_details
         return Spent(
             input_tokens=_sum(self.input_tokens, self.cache_creation_input_tokens),
             output_tokens=_count(self.output_tokens),
             cached_tokens=_count(self.cache_read_input_tokens),
+            thought_tokens=_count(thought.thinking_tokens) if thought else None,
         )
 
 

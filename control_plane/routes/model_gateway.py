@@ -1,19 +1,20 @@
 """`…/workers/{worker_id}/models/v1/…`: the model gateway, reached through the relay only.
 
-Raw ASGI: each part of an answer waits until the part before it was taken, and an answer that was
+Answers are raw ASGI: each part waits until the part before it was taken, and an answer that was
 cut is left without its end, so that the server drops the connection. Errors have the shape of the
 wire format that is spoken. A redirect is never followed.
 """
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import msgspec
-from litestar.connection import ASGIConnection
+from litestar import get, post
 from litestar.datastructures import Headers
-from litestar.handlers import ASGIRouteHandler, asgi
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+from litestar.types import HTTPScope, Receive, Scope, Send
 
 from chassis.errors import BerthError
 from chassis.problems import known_error
@@ -58,43 +59,90 @@ class Answer:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _post(way: Way) -> ASGIRouteHandler:
-    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        http = cast("HTTPScope", scope)
+class PassOn:
+    """An ASGI app: one call, whose body and answer are the provider's affair."""
+
+    def __init__(self, gateway: ModelGateway, worker: WorkerCaller, way: Way) -> None:
+        self._gateway = gateway
+        self._worker = worker
+        self._way = way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = Answer(send)
+        await _answered(self._work(scope, receive, answer), answer, self._way.wire_format)
 
-        async def work() -> None:
-            _require(http, "POST")
-            passed = _PASSED_QUERY in http["query_string"].split(b"&")
-            asked = Asked(
-                worker=_worker(scope),
-                way=way,
-                want=wanted(way, await _body(receive)),
-                query=f"?{_PASSED_QUERY.decode()}" if passed else "",
-                headers=[
-                    (name.lower(), value) for name, value in Headers.from_scope(scope).items()
-                ],
-            )
-            await _unless_left(receive, _gateway(scope).pass_on(asked, answer))
-
-        await _answered(work(), answer, way.wire_format)
-
-    return asgi(f"{_BASE}{way.path}", opt=WORKER, copy_scope=False)(cast("ASGIApp", handle))
+    async def _work(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        passed = _PASSED_QUERY in cast("HTTPScope", scope)["query_string"].split(b"&")
+        asked = Asked(
+            worker=self._worker,
+            way=self._way,
+            want=wanted(self._way, await _body(receive)),
+            query=f"?{_PASSED_QUERY.decode()}" if passed else "",
+            headers=[(name.lower(), value) for name, value in Headers.from_scope(scope).items()],
+        )
+        await _unless_left(receive, self._gateway.pass_on(asked, answer))
 
 
-async def _list_models(scope: Scope, receive: Receive, send: Send) -> None:
-    """What is allowed, in the shape that all three kinds of clients read."""
-    del receive
-    answer = Answer(send)
+class ListModels:
+    """An ASGI app: what is allowed, in the shape that all kinds of clients read."""
 
-    async def work() -> None:
-        http = cast("HTTPScope", scope)
-        _require(http, "GET")
-        wire_format = _format(ASGIConnection[Any, Any, Any, Any](scope).query_params.get("format"))
-        offers = await _gateway(scope).offered(_worker(scope), wire_format)
+    def __init__(self, gateway: ModelGateway, worker: WorkerCaller, asked: str | None) -> None:
+        self._gateway = gateway
+        self._worker = worker
+        self._asked = asked
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        answer = Answer(send)
+        await _answered(self._work(answer), answer, "chat")
+
+    async def _work(self, answer: Answer) -> None:
+        offers = await self._gateway.offered(self._worker, _format(self._asked))
         await _whole(answer, 200, msgspec.json.encode(_listing(offers)))
 
-    await _answered(work(), answer, "chat")
+
+@post(f"{_BASE}{ways.MESSAGES.path}", opt=WORKER)
+async def pass_messages(
+    model_gateway: NamedDependency[ModelGateway], worker: NamedDependency[WorkerCaller]
+) -> PassOn:
+    return PassOn(model_gateway, worker, ways.MESSAGES)
+
+
+@post(f"{_BASE}{ways.COUNT_TOKENS.path}", opt=WORKER)
+async def pass_count_tokens(
+    model_gateway: NamedDependency[ModelGateway], worker: NamedDependency[WorkerCaller]
+) -> PassOn:
+    return PassOn(model_gateway, worker, ways.COUNT_TOKENS)
+
+
+@post(f"{_BASE}{ways.RESPONSES.path}", opt=WORKER)
+async def pass_responses(
+    model_gateway: NamedDependency[ModelGateway], worker: NamedDependency[WorkerCaller]
+) -> PassOn:
+    return PassOn(model_gateway, worker, ways.RESPONSES)
+
+
+@post(f"{_BASE}{ways.CHAT.path}", opt=WORKER)
+async def pass_chat(
+    model_gateway: NamedDependency[ModelGateway], worker: NamedDependency[WorkerCaller]
+) -> PassOn:
+    return PassOn(model_gateway, worker, ways.CHAT)
+
+
+@post(f"{_BASE}{ways.EMBEDDINGS.path}", opt=WORKER)
+async def pass_embeddings(
+    model_gateway: NamedDependency[ModelGateway], worker: NamedDependency[WorkerCaller]
+) -> PassOn:
+    return PassOn(model_gateway, worker, ways.EMBEDDINGS)
+
+
+@get(f"{_BASE}/v1/models", opt=WORKER)
+async def list_models(
+    model_gateway: NamedDependency[ModelGateway],
+    worker: NamedDependency[WorkerCaller],
+    wire_format: Annotated[str | None, QueryParameter(name="format")] = None,
+) -> ListModels:
+    return ListModels(model_gateway, worker, wire_format)
 
 
 async def _answered(work: Coroutine[Any, Any, None], answer: Answer, shape: WireFormat) -> None:
@@ -153,11 +201,6 @@ async def _body(receive: Receive) -> bytes:
     return bytes(body)
 
 
-def _require(scope: HTTPScope, method: str) -> None:
-    if scope["method"] != method:
-        raise BerthError(Code.METHOD_NOT_ALLOWED, f"only {method} is allowed here")
-
-
 def _refused(code: Code, detail: str) -> BerthError:
     return BerthError(code, detail, field="body")
 
@@ -195,18 +238,11 @@ def _listing(offers: list[Offered]) -> dict[str, Any]:
     return {"object": "list", "data": data, "has_more": False, "first_id": first, "last_id": last}
 
 
-def _worker(scope: Scope) -> WorkerCaller:
-    return cast("WorkerCaller", cast("dict[str, Any]", scope)["state"]["worker"])
-
-
-def _gateway(scope: Scope) -> ModelGateway:
-    return cast("ModelGateway", scope["litestar_app"].state.services.model_gateway)
-
-
 MODEL_GATEWAY_ROUTES = [
-    *(
-        _post(way)
-        for way in (ways.MESSAGES, ways.COUNT_TOKENS, ways.RESPONSES, ways.CHAT, ways.EMBEDDINGS)
-    ),
-    asgi(f"{_BASE}/v1/models", opt=WORKER, copy_scope=False)(_list_models),
+    pass_messages,
+    pass_count_tokens,
+    pass_responses,
+    pass_chat,
+    pass_embeddings,
+    list_models,
 ]

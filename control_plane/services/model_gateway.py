@@ -79,7 +79,7 @@ class ModelGateway:
         with self._noted():
             try:
                 await call.open(self._seconds + OVERDUE)
-                await self._exchange(call, Content(asked.want.take()), sink)
+                await self._exchange(call, sink)
             finally:
                 await call.close()
 
@@ -94,17 +94,16 @@ class ModelGateway:
         finally:
             self._under_way.discard(task)
 
-    async def _exchange(self, call: "_Call", content: Content, sink: Sink) -> None:
+    async def _exchange(self, call: "_Call", sink: Sink) -> None:
         begun = _Begun(sink)
         try:
             async with (
                 asyncio.timeout(self._seconds),
-                self._provider.asked(call.chosen.name, call.url, call.headers, content) as answer,
+                self._provider.asked(
+                    call.chosen.name, call.url, call.headers, call.content
+                ) as answer,
             ):
                 await call.passing.run(answer, begun)
-        except BerthError as error:
-            call.passing.failed(error)
-            raise
         except TimeoutError:
             detail = f"the call took longer than {self._seconds:g} s"
             if not begun.begun:
@@ -127,6 +126,7 @@ class _Call:
         self.passing = Passing(
             asked.way, key=chosen.key, request_bytes=asked.want.size, book=self.close
         )
+        self.content = Content(asked.want.take())
         self._id: UUID = new_id()
         self._calls = calls
         self._asked = asked
@@ -156,7 +156,8 @@ class _Call:
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
-            await self._calls.close(self._id, self.passing.closing())
+            closing = self.passing.closing(sent=self.content.begun)
+            await self._calls.close(self._id, closing)
 
 
 class _Begun:

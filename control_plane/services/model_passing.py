@@ -10,7 +10,7 @@ from typing import Protocol
 from chassis.errors import DependencyUnavailable
 from control_plane.domain.model_requests import SHORTEST_SECRET, Lines, Way, holds, to_caller
 from control_plane.domain.model_usage import Meter, Usage, meter_for, tokens_of
-from control_plane.services.model_provider import AnswerCut, NotConnected, ProviderAnswer
+from control_plane.services.model_provider import AnswerCut, ProviderAnswer
 from control_plane.store.model_calls import Closing, EndState, Source
 
 EVENT_STREAM = "text/event-stream"
@@ -46,23 +46,14 @@ class Passing:
         self._status: int | None = None
         self._request_id = ""
         self._meter: Meter | None = None
-        self._sent = True
 
-    @property
-    def whole(self) -> bool:
-        """The answer's end was told to whoever asked, or is about to be."""
-        return self._meter is not None and self._meter.ended
-
-    def failed(self, error: Exception) -> None:
-        """Before there was an answer."""
-        self._sent = not isinstance(error, NotConnected)
-
-    def closing(self) -> Closing:
+    def closing(self, *, sent: bool) -> Closing:
+        """`sent`: the provider was told something of the request."""
         meter = self._meter
         if self._status is not None and self._status >= 300:
             return self._closing("refused", Usage(), None)
         if meter is None:
-            estimate = tokens_of(self._request_bytes) if self._sent else 0
+            estimate = tokens_of(self._request_bytes) if sent else 0
             return self._closing("cut", Usage(input_tokens=estimate), "estimated")
         source = "metered" if meter.metered else "estimated"
         if meter.failed:

@@ -24,10 +24,6 @@ class AnswerCut(Exception):
     """The rest of the answer will not come."""
 
 
-class NotConnected(DependencyUnavailable):
-    """Nothing of the request was sent."""
-
-
 class ProviderAnswer:
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
@@ -98,7 +94,7 @@ class Provider:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             self._failed(name, error)
             how = "it accepts no connection: try again, and see that it runs"
-            raise NotConnected(upstream, how, retry_after=1) from None
+            raise DependencyUnavailable(upstream, how, retry_after=1) from None
         except httpx.TimeoutException as error:
             self._failed(name, error)
             detail = f"{upstream} did not answer within {self._silence:g} s"
@@ -126,9 +122,12 @@ class Content(httpx.AsyncByteStream):
 
     def __init__(self, content: bytes) -> None:
         self.size = len(content)
+        self.begun = False
+        """Something of it was sent."""
         self._content = content
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.begun = True
         content, self._content = self._content, b""
         for at in range(0, len(content), PIECE):
             yield content[at : at + PIECE]

@@ -3,7 +3,6 @@
 import base64
 import secrets
 from collections.abc import AsyncGenerator, Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,11 +76,8 @@ async def running_plane(
 
 
 @pytest.fixture
-async def worker(
-    plane: Plane, owner: Caller, model: ScriptedModel, tmp_path: Path
-) -> AsyncGenerator[Worker]:
+async def worker(plane: Plane, owner: Caller, model: ScriptedModel) -> AsyncGenerator[Worker]:
     """Its project has the upstream `scripted` for everything."""
-    del tmp_path
     made = await make_worker(plane, owner)
     await made.upstream(url=model.url, key=KEY)
     yield made

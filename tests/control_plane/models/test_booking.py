@@ -193,7 +193,7 @@ async def test_connection__of_the_database_is_held_by_no_call(
 ) -> None:
     """More calls under way than the pool has connections."""
     size = worker.plane.app._settings.pool_size
-    slow = script({"text": "a b", "delay": 0.8})
+    slow = script({"text": "a b c d e f g h", "delay": 0.3})
     asked = [
         asyncio.create_task(worker.ask("/v1/messages", slow, stream=True)) for _ in range(size + 8)
     ]

@@ -34,7 +34,11 @@ MESSAGES: list[Any] = [
     {"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": "hm"}},
     {"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": "{}"}},
     {"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": "c2ln"}},
-    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 42}},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn"},
+        "usage": {"output_tokens": 42, "output_tokens_details": {"thinking_tokens": 9}},
+    },
     {"type": "message_stop"},
 ]
 RESPONSES: list[Any] = [
@@ -79,7 +83,7 @@ STREAMS: dict[WireFormat, list[Any]] = {
     "chat": CHAT,
 }
 WHOLE_USAGE: dict[WireFormat, Usage] = {
-    "messages": Usage(input_tokens=15, output_tokens=42, cached_tokens=7),
+    "messages": Usage(input_tokens=15, output_tokens=42, cached_tokens=7, thought_tokens=9),
     "responses": Usage(input_tokens=15, output_tokens=42, cached_tokens=7, thought_tokens=9),
     "chat": Usage(input_tokens=15, output_tokens=42, cached_tokens=7, thought_tokens=9),
 }
@@ -201,7 +205,12 @@ WHOLE: dict[WireFormat, dict[str, Any]] = {
     "messages": {
         "id": "msg_1",
         "type": "message",
-        "usage": {"input_tokens": 15, "cache_read_input_tokens": 7, "output_tokens": 42},
+        "usage": {
+            "input_tokens": 15,
+            "cache_read_input_tokens": 7,
+            "output_tokens": 42,
+            "output_tokens_details": {"thinking_tokens": 9},
+        },
     },
     "responses": RESPONSES[-1]["response"],
     "chat": {**CHAT[4], "choices": [{"message": {"content": "Hello"}}]},
