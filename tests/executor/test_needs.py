@@ -12,7 +12,7 @@ from tests.executor.mortal import profiles_in
 from tests.executor.outside import Outside
 from tests.executor.running import running
 
-SCRIPTED = [Need.RESUME, Need.PERMISSIONS, Need.MODES]
+SCRIPTED = [Need.RESUME, Need.PERMISSIONS, Need.MODES, Need.MCP]
 MORTAL = [Need.RESUME, Need.MODES, Need.IMAGES, Need.MCP]
 
 

@@ -60,7 +60,6 @@ async def desk(office: Office) -> Desk:
 
 async def test_transcript__who_said_what_and_what_was_done(desk: Desk) -> None:
     berth = await desk.begin("Please tidy up.\nThen tell me.")
-    asked = berth.asked("shell", "rm -r old")
     await desk.office.report(
         berth,
         berth.event(kind="thought.delta", message_id="t", text="secret thought"),
@@ -70,7 +69,7 @@ async def test_transcript__who_said_what_and_what_was_done(desk: Desk) -> None:
         berth.event(kind="tool.update", call_id="1", output_delta="long output"),
         berth.event(kind="tool.result", call_id="1", status="completed", output="long output"),
         berth.event(kind="tool.call", call_id="2", title="Run tests"),
-        asked,
+        asked := berth.asked("shell", "rm -r old"),
     )
     await desk.office.human_loop.reply(asked.ask_id, Reply(decision="reject"), by=uuid4())
     await desk.office.take(berth, asked.ask_id, asked.ask_id)
