@@ -86,58 +86,88 @@ def build_services(
     settings: Settings, database: Database, wakeups: Wakeups, objects: ObjectStore
 ) -> Services:
     policy, poll = settings.policy, settings.poll_seconds
-    runs = Runs(database, policy)
-    apps = Apps(database, default_agent=settings.default_agent)
-    sessions = Sessions(database)
-    idempotency = Idempotency(database)
-    intake = Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs)
-    fanout = Fanout(database, wakeups, poll_seconds=poll)
-    rescue = _rescue(settings, database)
-    model_upstreams = ModelUpstreams(
-        database, keys=settings.model_keys, hosts=settings.allowed_model_hosts
-    )
-    model_calls = ModelCalls(database)
-    reconcile = Reconcile(database, policy, save_overdue=settings.save_overdue_seconds)
+    shared = _shared(settings, database, wakeups)
     return Services(
         access=_access(settings, database),
-        apps=apps,
+        apps=shared.apps,
         audit=Audit(database),
         claims=_claims(settings, database, wakeups),
         events=Events(database),
-        fanout=fanout,
+        fanout=shared.fanout,
         human_loop=HumanLoop(database),
-        idempotency=idempotency,
-        intake=intake,
-        jobs=_jobs(settings, database, idempotency, reconcile),
+        idempotency=shared.idempotency,
+        intake=shared.intake,
+        jobs=_jobs(settings, database, shared.idempotency, shared.reconcile),
         keys=Keys(database),
-        managers=Managers(database, wakeups, rescue, settings),
-        model_calls=model_calls,
-        model_gateway=ModelGateway(
-            model_upstreams,
-            model_calls,
-            seconds=settings.model_call_seconds,
-            silence=settings.model_silence_seconds,
-        ),
-        model_upstreams=model_upstreams,
+        managers=Managers(database, wakeups, shared.rescue, settings),
+        model_calls=shared.model_calls,
+        model_gateway=_model_gateway(settings, shared),
+        model_upstreams=shared.model_upstreams,
         projector=Projector(database),
-        projects=Projects(database, idempotency=idempotency),
-        reconcile=reconcile,
+        projects=Projects(database, idempotency=shared.idempotency),
+        reconcile=shared.reconcile,
         reports=Reports(database, policy),
         requests=Requests(database),
-        rescue=rescue,
+        rescue=shared.rescue,
         run_views=RunViews(database, wakeups, poll_seconds=poll),
-        runs=runs,
+        runs=shared.runs,
         schema=Schema(database),
         session_workers=SessionWorkers(database),
-        sessions=sessions,
+        sessions=shared.sessions,
         snapshots=Snapshots(database, objects),
-        streams=Streams(database, fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
+        streams=Streams(database, shared.fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
         system=System(database),
-        tasks=Tasks(database, idempotency=idempotency, intake=intake),
+        tasks=Tasks(database, idempotency=shared.idempotency, intake=shared.intake),
         tickets=Tickets(database),
-        tools=Tools(database, wakeups, idempotency=idempotency, poll_seconds=poll),
+        tools=Tools(database, wakeups, idempotency=shared.idempotency, poll_seconds=poll),
         transcripts=Transcripts(database),
         workers=Workers(database, policy),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """Services that others are made of."""
+
+    apps: Apps
+    fanout: Fanout
+    idempotency: Idempotency
+    intake: Intake
+    model_calls: ModelCalls
+    model_upstreams: ModelUpstreams
+    reconcile: Reconcile
+    rescue: Rescue
+    runs: Runs
+    sessions: Sessions
+
+
+def _shared(settings: Settings, database: Database, wakeups: Wakeups) -> _Shared:
+    runs = Runs(database, settings.policy)
+    apps = Apps(database, default_agent=settings.default_agent)
+    sessions = Sessions(database)
+    idempotency = Idempotency(database)
+    return _Shared(
+        apps=apps,
+        fanout=Fanout(database, wakeups, poll_seconds=settings.poll_seconds),
+        idempotency=idempotency,
+        intake=Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs),
+        model_calls=ModelCalls(database),
+        model_upstreams=ModelUpstreams(
+            database, keys=settings.model_keys, hosts=settings.allowed_model_hosts
+        ),
+        reconcile=Reconcile(database, settings.policy, save_overdue=settings.save_overdue_seconds),
+        rescue=_rescue(settings, database),
+        runs=runs,
+        sessions=sessions,
+    )
+
+
+def _model_gateway(settings: Settings, shared: _Shared) -> ModelGateway:
+    return ModelGateway(
+        shared.model_upstreams,
+        shared.model_calls,
+        seconds=settings.model_call_seconds,
+        silence=settings.model_silence_seconds,
     )
 
 

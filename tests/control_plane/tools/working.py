@@ -109,3 +109,8 @@ async def working(office: Office) -> Working:
     berth = await office.claim(host)
     await office.report(berth, berth.started())
     return Working(office, session, task, host, berth)
+
+
+def patient(office: Office, seconds: float) -> None:
+    """How long `ask_user` waits."""
+    office.tools._ask_seconds = seconds
