@@ -16,6 +16,9 @@ from contracts.wire import Body, Wire
 WireFormat = Literal["messages", "responses", "chat", "embeddings"]
 """`/v1/messages`, `/v1/responses`, `/v1/chat/completions`, `/v1/embeddings`."""
 
+KeyHeader = Literal["bearer", "x-api-key"]
+"""How a key is sent: `Authorization: Bearer`, or Anthropic's header."""
+
 UpstreamName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{1,200}$")]
 
@@ -28,8 +31,7 @@ class PutModelUpstream(Body, frozen=True, kw_only=True):
     """The allow-list: each is offered, and nothing else passes."""
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=4000)] | None = None
     """Write-only, encrypted at rest. Left out: the one that is there stays."""
-    auth: Literal["bearer", "x-api-key"] = "bearer"
-    """How the key is sent: `Authorization: Bearer`, or Anthropic's header."""
+    auth: KeyHeader = "bearer"
 
 
 class ModelUpstream(Wire, frozen=True, kw_only=True):
@@ -38,7 +40,7 @@ class ModelUpstream(Wire, frozen=True, kw_only=True):
     url: str
     formats: list[WireFormat]
     models: list[str]
-    auth: Literal["bearer", "x-api-key"]
+    auth: KeyHeader
     has_key: bool
     created_at: datetime.datetime
     updated_at: datetime.datetime
@@ -64,8 +66,8 @@ class ModelCall(Wire, frozen=True, kw_only=True):
     status: int | None
     """The provider's; None: it gave none."""
     source: Literal["metered", "estimated"] | None
-    """`metered`: the provider's own numbers of a completed call. None while it is open, and where
-    it was refused without any.
+    """`metered`: the provider's own numbers of a whole answer. None while it is open, and where the
+    answer was an error from its start: then nothing was used.
     """
     input_tokens: int
     """Without what was read from a cache. While it is open: estimated from the request."""

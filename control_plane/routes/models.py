@@ -1,14 +1,25 @@
 """A project's model upstreams, for its owners; the calls that were made to them."""
 
-from typing import Annotated
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 import msgspec
-from litestar import delete, get, put
+from litestar import Request, Response, delete, get, put
 from litestar.di import NamedDependency
+from litestar.exceptions import ValidationException
 from litestar.params import FromPath, FromQuery, JSONBody, PathParameter, QueryParameter
 
-from contracts.models import ModelCallPage, ModelUpstream, ModelUpstreamList, PutModelUpstream
+from chassis.errors import BerthError
+from chassis.problems import handle_exception, known_error
+from contracts.errors import Code
+from contracts.models import (
+    KeyHeader,
+    ModelCallPage,
+    ModelUpstream,
+    ModelUpstreamList,
+    PutModelUpstream,
+    WireFormat,
+)
 from control_plane.domain.access import Principal
 from control_plane.routes.policies import MANAGE_PROJECT, READ
 from control_plane.routes.wishes import Cursor, Limit, window
@@ -21,6 +32,8 @@ UPSTREAMS = "/api/v1/projects/{project_id:uuid}/model-upstreams"
 _NAME = "^[a-z][a-z0-9-]{0,31}$"
 
 Name = Annotated[str, msgspec.Meta(pattern=_NAME), PathParameter(pattern=_NAME)]
+_CHOICES = {"formats": get_args(WireFormat), "auth": get_args(KeyHeader)}
+
 States = Annotated[list[CallState] | None, QueryParameter(name="state")]
 
 
@@ -32,7 +45,26 @@ async def list_model_upstreams(
     return await model_upstreams.listed(project_id)
 
 
-@put(f"{UPSTREAMS}/{{name:str}}", opt=MANAGE_PROJECT, status_code=200, tags=["models"])
+def _tell_choice(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    """A word that is none of a few is answered with all of them."""
+    known = known_error(error)
+    field = str(known.details.get("field", ""))
+    allowed = _CHOICES.get(field.partition("[")[0])
+    if allowed is not None and field != "formats":
+        expected = f"one of {', '.join(allowed)}"
+        known = BerthError(
+            Code.VALIDATION, f"{field}: expected {expected}", field=field, expected=expected
+        )
+    return handle_exception(request, known)
+
+
+@put(
+    f"{UPSTREAMS}/{{name:str}}",
+    opt=MANAGE_PROJECT,
+    status_code=200,
+    tags=["models"],
+    exception_handlers={ValidationException: _tell_choice},
+)
 async def put_model_upstream(
     *,
     project_id: FromPath[UUID],

@@ -57,8 +57,7 @@ class Passing:
             return self._closing("cut", Usage(input_tokens=estimate), "estimated")
         source = "metered" if meter.metered else "estimated"
         if meter.failed:
-            told = (meter.usage(), source) if meter.metered else (Usage(), None)
-            return self._closing("refused", *told)
+            return self._closing("refused", meter.usage(), source)
         return self._closing("completed" if meter.ended else "cut", meter.usage(), source)
 
     async def run(self, answer: ProviderAnswer, sink: Sink) -> None:

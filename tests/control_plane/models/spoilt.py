@@ -54,7 +54,6 @@ class SpoiltProvider:
                 "halves": self._halves,
                 "lingers": self._lingers,
                 "cookies": self._cookies,
-                "fails": self._fails,
             }
             await ways[word](out)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -125,11 +124,6 @@ class SpoiltProvider:
         )
         await out.drain()
         await asyncio.sleep(30)
-
-    async def _fails(self, out: Out) -> None:
-        told = b'{"type":"response.failed","response":{"id":"resp_1","status":"failed"}}'
-        out.write(SSE + b"Connection: close\r\n\r\ndata: " + told + b"\n\n")
-        await out.drain()
 
     async def _cookies(self, out: Out) -> None:
         body = b'{"id":"msg_3","usage":{"input_tokens":1,"output_tokens":2}}'

@@ -51,14 +51,18 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a query": ({"url": f"{NOBODY}/?key=1"}, "url", "without a query"),
     "a way up": ({"url": f"{NOBODY}/a/../b"}, "url", "plain segments"),
     "the version": ({"url": f"{NOBODY}/v1"}, "url", "before `/v1`"),
-    "an unknown format": ({"formats": ["gemini"]}, "formats.0", ""),
+    "an unknown format": (
+        {"formats": ["gemini"]},
+        "formats[0]",
+        "one of messages, responses, chat, embeddings",
+    ),
     "no format": ({"formats": []}, "formats", ""),
     "no model": ({"models": []}, "models", ""),
-    "a model with a space": ({"models": ["a b"]}, "models.0", ""),
+    "a model with a space": ({"models": ["a b"]}, "models[0]", ""),
     "no key at first": ({"key": None}, "key", "this upstream is new"),
     "a key with a line end": ({"key": "sk-a\n"}, "key", "visible ASCII"),
     "an unknown field": ({"colour": "red"}, "colour", "no such field"),
-    "an unknown way": ({"auth": "basic"}, "auth", ""),
+    "an unknown way": ({"auth": "basic"}, "auth", "one of bearer, x-api-key"),
 }
 
 
