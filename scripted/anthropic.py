@@ -41,16 +41,11 @@ def failure(answer: Answer) -> Event:
     return Event(error_body(529, "Overloaded", f"req_{answer.id}"), name="error")
 
 
-def tells(answer: Answer) -> Tokens:
-    """How much of the output was thought does not stand in it."""
-    used = answer.reply.usage
-    return Tokens(used.input, used.output, used.cached)
-
-
 def events(_request: Json, answer: Answer) -> Iterator[Event]:
     used = answer.reply.usage
     told = Tokens(used.input, 1, used.cached)
-    yield _event("message_start", told=told, message=_message(answer, [], told_output=1))
+    begun = _message(answer, [], usage=_usage(used, 1))
+    yield _event("message_start", told=told, message=begun)
     yield _event("ping")
     index = 0
     if answer.reply.think:
@@ -67,8 +62,7 @@ def events(_request: Json, answer: Answer) -> Iterator[Event]:
         yield from _block(index, start, deltas)
         index += 1
     delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
-    usage = _usage(used, used.output)
-    yield _event("message_delta", told=tells(answer), delta=delta, usage=usage)
+    yield _event("message_delta", told=used, delta=delta, usage=_final_usage(used))
     yield _event("message_stop")
 
 
@@ -80,11 +74,11 @@ def whole(_request: Json, answer: Answer) -> Json:
     if reply.text:
         content.append({"type": "text", "text": reply.text})
     content += [{**_tool_use(call), "input": _arguments(call)} for call in answer.calls]
-    message = _message(answer, content, told_output=reply.usage.output)
+    message = _message(answer, content, usage=_final_usage(reply.usage))
     return {**message, "stop_reason": _stop_reason(answer)}
 
 
-def _message(answer: Answer, content: list[Json], *, told_output: int) -> Json:
+def _message(answer: Answer, content: list[Json], *, usage: Json) -> Json:
     return {
         "id": answer.id,
         "type": "message",
@@ -93,7 +87,7 @@ def _message(answer: Answer, content: list[Json], *, told_output: int) -> Json:
         "content": content,
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": _usage(answer.reply.usage, told_output),
+        "usage": usage,
     }
 
 
@@ -104,6 +98,13 @@ def _usage(used: Tokens, output: int) -> Json:
         "cache_read_input_tokens": used.cached,
         "output_tokens": output,
     }
+
+
+def _final_usage(used: Tokens) -> Json:
+    usage = _usage(used, used.output)
+    if used.thought:
+        usage["output_tokens_details"] = {"thinking_tokens": used.thought}
+    return usage
 
 
 def _stop_reason(answer: Answer) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from scripted import openai_error
-from scripted.scenario import Said, Tokens
+from scripted.scenario import Said
 from scripted.wire import Answer, Event, Json, ToolCall, inside, slices, text_of, words
 
 PREFIX = "chatcmpl-"
@@ -28,10 +28,6 @@ def tools_of(request: Json) -> list[str]:
 
 def schema_of(request: Json) -> Json | None:
     return inside(request, "response_format", "json_schema", "schema")
-
-
-def tells(answer: Answer) -> Tokens:
-    return answer.reply.usage
 
 
 def events(request: Json, answer: Answer) -> Iterator[Event]:
@@ -106,7 +102,10 @@ def _usage(answer: Answer) -> Json:
         "prompt_tokens": taken,
         "completion_tokens": used.output,
         "total_tokens": taken + used.output,
-        "prompt_tokens_details": {"cached_tokens": used.cached},
+        "prompt_tokens_details": {
+            "cached_tokens": used.cached,
+            "cache_write_tokens": used.written,
+        },
         "completion_tokens_details": {"reasoning_tokens": used.thought},
     }
 

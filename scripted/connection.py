@@ -29,6 +29,11 @@ class Connection(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     left: ClassVar = (ClientLeft, BrokenPipeError, ConnectionResetError)
 
+    def handle(self) -> None:
+        """A client may leave between two requests, too."""
+        with contextlib.suppress(*self.left):
+            super().handle()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """The request log is ours."""
 

@@ -121,7 +121,7 @@ class Handler(Connection):
         if reply.fail_after is not None:
             return self._refuse(exchange, wire, 500, "scripted failure")
         half = reply.die_after is not None
-        used = Tokens() if half else wire.tells(answer)
+        used = Tokens() if half else reply.usage
         return self._answer(exchange, wire, wire.whole(request, answer), told=used, half=half)
 
     def _stream(self, exchange: Exchange, wire: Wire, answer: Answer, events: list[Event]) -> None:
@@ -134,12 +134,13 @@ class Handler(Connection):
                 if pieces == reply.die_after:
                     return self._stop(exchange, quiet=reply.quiet)
                 if pieces == reply.fail_after:
+                    exchange.end("failed on purpose", complete=False)
                     self.send_chunk(sse(wire.failure(answer)))
-                    return self._stop(exchange, quiet=True)
+                    return self.send_chunk(b"")
                 pieces += 1
                 self.wait(reply.delay)
             if last:
-                exchange.told = wire.tells(answer)
+                exchange.told = reply.usage
                 exchange.end("complete", complete=True)
             exchange.told = event.told or exchange.told
             self.send_chunk(sse(event))
@@ -201,6 +202,7 @@ def _models() -> Json:
         {
             "id": name, "type": "model", "object": "model", "display_name": name,
             "created": 1_750_000_000, "created_at": "2025-06-15T15:06:40Z", "owned_by": "scripted",
+            "lifecycle": "active",
         }
         for name in MODELS
     ]  # fmt: skip

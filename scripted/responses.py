@@ -35,10 +35,6 @@ def schema_of(request: Json) -> Json | None:
     return inside(request, "text", "format", "schema")
 
 
-def tells(answer: Answer) -> Tokens:
-    return answer.reply.usage
-
-
 def events(request: Json, answer: Answer) -> Iterator[Event]:
     numbers = itertools.count()
     for event in _events(request, answer):
@@ -146,7 +142,10 @@ def _completed(answer: Answer, output: list[Json]) -> Json:
     taken = used.input + used.cached
     usage = {
         "input_tokens": taken,
-        "input_tokens_details": {"cached_tokens": used.cached},
+        "input_tokens_details": {
+            "cached_tokens": used.cached,
+            "cache_write_tokens": used.written,
+        },
         "output_tokens": used.output,
         "output_tokens_details": {"reasoning_tokens": used.thought},
         "total_tokens": taken + used.output,

@@ -45,7 +45,7 @@ class Tokens(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     thought: int = 0
     """That part of the output."""
     written: int = 0
-    """That part of the input: put into a cache. Only Anthropic's format tells it."""
+    """That part of the input: put into a cache."""
 
 
 class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -71,10 +71,6 @@ class Wire(Protocol):
         """What the answer has to look like, if the request says so."""
         ...
 
-    def tells(self, answer: Answer, /) -> Tokens:
-        """The usage as a whole answer tells it."""
-        ...
-
     def events(self, request: Json, answer: Answer, /) -> Iterator[Event]: ...
     def whole(self, request: Json, answer: Answer, /) -> Json:
         """The same answer without streaming."""

@@ -69,7 +69,7 @@ def test_scenario__from_a_file_for_prompts_without_a_script(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("[", "malformed"),
+        ("[", "truncated"),
         ('[{"when": "(", "replies": []}]', "unterminated"),
         ('[{"replies": [{"txt": "x"}]}]', "txt"),
     ],
@@ -142,7 +142,8 @@ def test_sigterm__books_what_is_still_open(tmp_path: Path) -> None:
             httpx.Client(base_url=model.url, trust_env=False, timeout=20) as client,
             client.stream("POST", "/v1/messages", json=asked) as answer,
         ):
-            next(answer.iter_lines())
+            lines = answer.iter_lines()
+            next(lines)
             model.process.send_signal(signal.SIGTERM)
             assert model.process.wait(10) == 0
         [entry], [line] = model.ledger(), model.log()

@@ -99,7 +99,7 @@ def test_cut__before_the_first_byte(model: ScriptedModel, path: str, *, stream: 
 @pytest.mark.parametrize("path", PATHS)
 def test_cut__of_a_whole_answer(model: ScriptedModel, path: str) -> None:
     asked = request_of(path, script({"text": "one two", "die_after": 0}))
-    with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
         model.http.post(path, json=asked)
     assert last(model) == ("cut on purpose", False, 0)
 
@@ -117,7 +117,7 @@ def test_failure__told_in_the_stream(model: ScriptedModel, path: str, told_so: s
     assert broke is None
     assert told_so in told
     assert ENDS[path] not in told
-    assert last(model)[:2] == ("cut on purpose", False)
+    assert last(model)[:2] == ("failed on purpose", False)
 
 
 def test_messages__what_a_cut_answer_had_told_is_booked(model: ScriptedModel) -> None:
@@ -179,8 +179,10 @@ def test_clients__are_answered_beside_each_other(model: ScriptedModel) -> None:
     path = "/v1/messages"
     slow = request_of(path, script({"text": "slow", "delay": 600}), stream=True)
     with model.http.stream("POST", path, json=slow) as begun, ThreadPoolExecutor(10) as beside:
-        next(begun.iter_lines())
+        lines = begun.iter_lines()
+        next(lines)
         asked = [request_of(path, script({"text": f"number {n}"})) for n in range(10)]
         answers = list(beside.map(lambda body: model.http.post(path, json=body).json(), asked))
+        assert len(model.open()) == 1
     texts = [answer["content"][0]["text"] for answer in answers]
     assert texts == [f"number {n}" for n in range(10)]
