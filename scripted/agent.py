@@ -22,6 +22,7 @@ from scripted.rpc import (
     stdio,
 )
 from scripted.script import Step, friendly, parse
+from scripted.served_tool import servers_of
 from scripted.session import Session, is_choice
 from scripted.store import SessionStore, UnknownSession, stored_sessions
 from scripted.turn import Turn
@@ -30,7 +31,7 @@ PROTOCOL_VERSION = 1
 AGENT_CAPABILITIES: Params = {
     "loadSession": True,
     "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
-    "mcpCapabilities": {"http": False, "sse": False},
+    "mcpCapabilities": {"http": True, "sse": False},
     "sessionCapabilities": {"list": {}, "resume": {}, "close": {}},
 }
 
@@ -82,7 +83,7 @@ class ScriptedAgent:
     async def _new(self, params: Params) -> Params:
         session_id = uuid4().hex
         store = SessionStore.create(session_id, cwd=params["cwd"])
-        session = self._add(session_id, cwd=params["cwd"], store=store)
+        session = self._add(session_id, params, store)
         return {"sessionId": session_id, "configOptions": session.config_options()}
 
     async def _resume(self, params: Params) -> Params:
@@ -101,11 +102,16 @@ class ScriptedAgent:
         except UnknownSession as error:
             uri = {"uri": session_id}
             raise RpcError(RESOURCE_NOT_FOUND, "Resource not found", uri) from error
-        return self._add(session_id, cwd=params["cwd"], store=store)
+        return self._add(session_id, params, store)
 
-    def _add(self, session_id: str, *, cwd: str, store: SessionStore) -> Session:
+    def _add(self, session_id: str, params: Params, store: SessionStore) -> Session:
         session = Session(
-            session_id=session_id, cwd=cwd, store=store, peer=self.peer, forms=self._forms
+            session_id=session_id,
+            cwd=params["cwd"],
+            store=store,
+            servers=servers_of(params),
+            peer=self.peer,
+            forms=self._forms,
         )
         self._sessions[session_id] = session
         self._lines[session_id] = asyncio.Lock()

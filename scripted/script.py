@@ -17,6 +17,7 @@ object with one action and its options:
 | `hang` true or "deaf" | `always`, `once` | silence; "deaf" ignores cancel and a closed stdin |
 | `usage` {input, output, cost} | | a usage update, summed into the turn's result |
 | `model` {say, replies, format, model, retries, ignore_cut} | | one call of a model: below |
+| `tool` {name, arguments, server} | `ask` | a tool of a server that the client named is called |
 | `effect` {path or url, key} | | one line in a ledger outside, for a test to count |
 | `stop_reason` text, `error` {code, message, data} | | ends the turn so |
 | `raw` update | | sent as it is |
@@ -25,6 +26,7 @@ object with one action and its options:
 gateway (`BERTH_MODEL_BASE_URL`) in `format` messages, responses or chat, and says what comes back.
 A call that is refused, cut or fails is made again `retries` times, and is the turn's error then,
 unless `ignore_cut`: the turn goes on as though it were fine. Tool calls in the answer are not made.
+After such an error a session that is told to go on makes the call again.
 
 A step is recorded when it is complete. `crash` and `hang` count as complete before they happen, so
 that a continued script goes on after them, unless `always`; `once` names a file outside the saved
@@ -38,6 +40,7 @@ from typing import Any
 import msgspec
 
 from scripted.model_call import ModelCall
+from scripted.served_tool import ToolUse
 
 _SCRIPT = re.compile(r"<<SCRIPT(.*?)SCRIPT>>", re.DOTALL)
 _REMEMBER = re.compile(
@@ -104,6 +107,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     error: Failure | None = None
     effect: Effect | None = None
     model: ModelCall | None = None
+    tool: ToolUse | None = None
     raw: dict[str, Any] | None = None
     delay: float = 0.0
     chunks: int = 0
@@ -116,7 +120,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 ACTIONS = (
     "think", "text", "plan", "write", "shell", "ask_user", "remember", "recall", "sleep", "crash",
     "hang", "ignore_sigterm", "stderr", "usage", "stop_reason", "error", "effect", "model",
-    "raw",
+    "tool", "raw",
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """One session of the scripted agent: its store, its settings, and what it says to the client."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from scripted.rpc import Params, Peer
@@ -28,9 +29,18 @@ def is_choice(config_id: str, value: str) -> bool:
 
 class Session:
     def __init__(
-        self, *, session_id: str, cwd: str, store: SessionStore, peer: Peer, forms: bool
+        self,
+        *,
+        session_id: str,
+        cwd: str,
+        store: SessionStore,
+        servers: Mapping[str, str],
+        peer: Peer,
+        forms: bool,
     ) -> None:
+        """`servers`: of tools, by name."""
         self.session_id = session_id
+        self.servers = servers
         self.cwd = cwd
         self.store = store
         self.config = dict(DEFAULT_CONFIG)

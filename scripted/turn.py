@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from scripted import shell
@@ -16,31 +15,12 @@ from scripted.effect import leave_mark
 from scripted.model_call import ModelFailed, spoken
 from scripted.rpc import INTERNAL_ERROR, Params, RpcError
 from scripted.script import Question, Step, Usage, action_of
+from scripted.served_tool import NotServed, served
 from scripted.session import Session, pieces
+from scripted.tool_call import ToolCall, ToolOutcome, text_content
 
 CONTEXT_SIZE = 200_000
 RECORDED_OUTPUT = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class ToolOutcome:
-    """`content` is in the protocol's shape; `raw_output` is what the tool gave."""
-
-    status: str
-    content: list[Params]
-    raw_output: object
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    title: str
-    kind: str
-    raw_input: Params
-    run: Callable[[], Awaitable[ToolOutcome]]
-
-
-def _text_content(text: str) -> list[Params]:
-    return [{"type": "content", "content": {"type": "text", "text": text}}]
 
 
 class Turn:
@@ -57,7 +37,7 @@ class Turn:
             "recall": self._recall, "sleep": self._sleep, "crash": self._crash, "hang": self._hang,
             "ignore_sigterm": self._ignore_sigterm, "stderr": self._stderr, "usage": self._count,
             "error": self._error, "effect": self._effect, "model": self._model,
-            "raw": self._raw,
+            "tool": self._tool, "raw": self._raw,
         }  # fmt: skip
 
     async def run(self, steps: list[Step], *, start: int = 0) -> Params:
@@ -115,7 +95,7 @@ class Turn:
             failed = error
         self._store.append("agent", text=said)
         if failed is not None and not call.ignore_cut:
-            self._store.append("turn_end", stop_reason="error")
+            # no end is recorded: who is told to go on makes the call again
             raise RpcError(INTERNAL_ERROR, str(failed), failed.told) from failed
 
     async def _plan(self, step: Step) -> None:
@@ -168,7 +148,7 @@ class Turn:
             result = await runner(command, cwd=self._session.cwd)
             status = "completed" if result.exit_code == 0 else "failed"
             raw_output = {"output": result.output, "exit_code": result.exit_code}
-            return ToolOutcome(status, _text_content(result.output), raw_output)
+            return ToolOutcome(status, text_content(result.output), raw_output)
 
         await self._call(ToolCall(command, "execute", {"command": command}, run), ask=step.ask)
 
@@ -178,10 +158,23 @@ class Turn:
 
         async def happen() -> ToolOutcome:
             await asyncio.to_thread(leave_mark, effect)
-            return ToolOutcome("completed", _text_content(effect.key), effect.key)
+            return ToolOutcome("completed", text_content(effect.key), effect.key)
 
         raw_input = {"key": effect.key}
         await self._call(ToolCall(f"Effect {effect.key}", "other", raw_input, happen), ask=step.ask)
+
+    async def _tool(self, step: Step) -> None:
+        if (use := step.tool) is None:
+            return
+
+        async def run() -> ToolOutcome:
+            try:
+                said, wrong = await served(use, self._session.servers)
+            except NotServed as error:
+                said, wrong = str(error), True
+            return ToolOutcome("failed" if wrong else "completed", text_content(said), said)
+
+        await self._call(ToolCall(use.name, "other", use.arguments, run), ask=step.ask)
 
     async def _call(self, call: ToolCall, *, ask: bool) -> None:
         call_id = f"call_{self._store.tool_calls + 1}"
@@ -197,7 +190,7 @@ class Turn:
         await self._session.update("tool_call", status="pending", **described)
         if self._asks(call.kind, ask=ask) and not await self._allowed(described):
             refused = "User refused permission to run tool"
-            outcome = ToolOutcome("failed", _text_content(refused), refused)
+            outcome = ToolOutcome("failed", text_content(refused), refused)
         else:
             await self._session.update("tool_call_update", toolCallId=call_id, status="in_progress")
             outcome = await call.run()
