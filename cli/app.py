@@ -30,7 +30,7 @@ COMMANDS = {
     ),
     "reply": (
         "cli.commands.reply:reply",
-        "Answer a request: --allow, --reject or --text. The first answer counts.",
+        "Answer a request: --allow, --reject, --text or --content. The first answer counts.",
     ),
     "stop": (
         "cli.commands.stop:stop",
