@@ -11,7 +11,7 @@ from tests.e2e.client import Client
 FORMATS: list[WireFormat] = ["messages", "responses", "chat"]
 DEFAULT, OTHER = "scripted-1", "scripted-2"
 KEYLESS, WRONG = "keyless-1", "wrong-1"
-"""Models of an upstream without a key, and of one with a wrong key."""
+"""Models for which the project has no key, no upstream takes one without, and a wrong key."""
 CROWD = "crowd-1"
 """Asked by nobody else, so that the ledger tells whose its lines are."""
 
@@ -25,7 +25,6 @@ async def set_up(api: Client, model: ModelServer) -> None:
     """The upstream that works first: a run without a model gets its first model."""
     project = await project_of(api)
     await put(api, project, "a-model", models=[DEFAULT, OTHER, CROWD], key=model.key)
-    await put(api, project, "keyless", models=[KEYLESS], key=None)
     await put(api, project, "wrong-key", models=[WRONG], key="sk-not-this-one")
 
 
@@ -35,7 +34,7 @@ async def put(
     name: str,
     *,
     models: list[str],
-    key: str | None,
+    key: str,
     auth: Literal["bearer", "x-api-key"] = "bearer",
 ) -> ModelUpstream:
     path = f"/api/v1/projects/{project}/model-upstreams/{name}"

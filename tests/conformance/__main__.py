@@ -12,7 +12,7 @@ import sys
 import msgspec
 
 from tests.conformance.report import Report, table, write_table
-from tests.conformance.suite import ORDER, Suite, lacks
+from tests.conformance.suite import IMAGE, ORDER, Suite, lacks
 from tests.conformance.without import quirks
 from tests.e2e.stack import ROOT
 
@@ -27,13 +27,14 @@ def main() -> int:
     parser.add_argument(
         "--without", choices=known, help="take away how this quirk is handled: it has to fail"
     )
+    parser.add_argument("--image", default=IMAGE, help="another one with agents in it")
     wishes = parser.parse_args()
     quirk = known.get(wishes.without)
     agents: list[str] = wishes.agents or ([quirk.agent] if quirk else [])
     report = Report()
-    suite = Suite(report, agents=agents, only=wishes.only, without=quirk)
+    suite = Suite(report, agents=agents, only=wishes.only, image=wishes.image, without=quirk)
     asyncio.run(suite.play())
-    whole = not (agents or wishes.only or quirk)
+    whole = wishes.image == IMAGE and not (agents or wishes.only or quirk)
     if whole and suite.introduced:
         write_table(DOCUMENT, table(report, ORDER, lacks(), suite.introduced))
     for failure in report.failed:

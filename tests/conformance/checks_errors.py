@@ -115,7 +115,9 @@ async def killed(trial: Trial) -> None:
 
 
 async def keyless(trial: Trial) -> None:
-    await fails(trial, Say(text="Never."), reasons={"model_unauthorized"}, model=KEYLESS)
+    """The project has none for the model that is named, and so no upstream that offers it."""
+    run = await fails(trial, Say(text="Never."), reasons={"model_not_found"}, model=KEYLESS)
+    assert not [one for one in trial.bench.model.ledger() if one.model == KEYLESS], run
 
 
 def _retries(shadow: Shadow) -> list[RunRetrying]:

@@ -12,6 +12,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from typing import Any
 
 FOLDERS = ("/opt/berth/executor/agents/profiles", "/etc/berth/agents")
 WITHIN = 60.0
@@ -23,9 +24,9 @@ ASK = {
 }
 
 
-def introduced(profile: dict) -> dict:  # type: ignore[type-arg] - an older interpreter runs it
+def introduced(profile: dict[str, Any]) -> dict[str, Any]:
     command = [part.format(python=sys.executable, import_path="") for part in profile["command"]]
-    env = {"PATH": os.environ["PATH"], "HOME": "/tmp/home", "PYTHONPATH": "/opt/berth"}  # noqa: TID251
+    env = {"PATH": os.environ["PATH"], "HOME": "/tmp/home", "PYTHONPATH": "/opt/berth"}  # noqa: TID251 - runs alone
     env |= {name: text for name, text in profile.get("env", {}).items() if "{" not in text}
     Path("/tmp/home").mkdir(exist_ok=True)
     with subprocess.Popen(
@@ -41,7 +42,7 @@ def introduced(profile: dict) -> dict:  # type: ignore[type-arg] - an older inte
             process.kill()
 
 
-def first_answer(descriptor: int) -> dict:  # type: ignore[type-arg]
+def first_answer(descriptor: int) -> dict[str, Any]:
     ends, read = time.monotonic() + WITHIN, b""
     while time.monotonic() < ends:
         ready, _, _ = select.select([descriptor], [], [], 1.0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from docker.errors import DockerException
+from docker.models.containers import Container
 
 from tests.agents.dialects import DIALECTS
 from tests.agents.model import ModelServer
@@ -64,10 +65,17 @@ def lacks() -> dict[str, dict[str, str]]:
 
 class Suite:
     def __init__(
-        self, report: Report, *, agents: list[str], only: str, without: Quirk | None
+        self,
+        report: Report,
+        *,
+        agents: list[str],
+        only: str,
+        image: str = IMAGE,
+        without: Quirk | None,
     ) -> None:
         """`agents`: of those that the image has; none: all of them."""
         self.report = report
+        self.image = image
         self.agents = agents
         self.player = Player(report=report, only=only)
         self.without = without
@@ -80,7 +88,7 @@ class Suite:
             stack, hosts = Stack(folder, engine), Hosts(folder)
             model = ModelServer(folder / "model", checks_live.scenario())
             try:
-                image = await image_without(engine, IMAGE, self.without)
+                image = await image_without(engine, self.image, self.without)
                 self.introduced = await self._introduced(engine, image)
                 await self._start(stack, hosts, model, image)
                 async with client(stack.url, stack.key) as api:
@@ -108,14 +116,20 @@ class Suite:
     async def _introduced(self, engine: Engine, image: str) -> dict[str, Any]:
         """Asked of a container of the image alone."""
 
-        def ask() -> bytes:
+        def start() -> Container:
             return engine.client.containers.run(
-                image, ["python3", "-c", INTRODUCE], user="10001:10001", remove=True,
+                image, ["sleep", "600"], user="10001:10001", detach=True, init=True,
                 network_mode="none", tmpfs={"/tmp": "exec"}, labels={"berth.role": "conformance"},
             )  # fmt: skip
 
         async with self._step("each agent introduced itself"):
-            found: dict[str, Any] = json.loads(await threaded(ask))
+            container = await threaded(start)
+            try:
+                done = await engine.run(container, "python3", "-c", INTRODUCE)
+            finally:
+                await threaded(container.remove, force=True, v=True)
+            assert done.code == 0, done.output
+            found: dict[str, Any] = json.loads(done.output)
         for name, answer in found.items():
             if "missing" in answer:
                 self.report.say(f"      {name} is not in the image: {answer['missing']}")
