@@ -50,8 +50,9 @@ async def set_(
     key_file: Annotated[
         str | None,
         Parameter(
+            allow_leading_hyphen=True,
             help="Holds the provider's key; - is standard input. Else BERTH_MODEL_KEY. Without"
-            " either the key that is set stays."
+            " either the key that is set stays.",
         ),
     ] = None,
     project: Project = None,
