@@ -52,6 +52,7 @@ class ModelCalls:
     async def open(self, new: NewCall) -> None:
         async with self._database.unit() as unit:
             await store.insert(unit, new)
+        await failpoint("model_calls.opened")
 
     async def close(self, call_id: UUID, closing: Closing) -> None:
         """Goes on by itself where the database is away: the numbers are nowhere else."""

@@ -24,6 +24,7 @@ from control_plane.settings import Settings
 from control_plane.store import model_calls as store
 from control_plane.store.model_calls import Closing
 from tests.control_plane.models.caller import Worker, until
+from tests.control_plane.models.spoilt import SpoiltProvider
 from tests.fixtures.barriers import Barrier
 from tests.fixtures.control_plane import Plane
 from tests.fixtures.guards import both, perhaps_without
@@ -188,6 +189,21 @@ async def test_open__without_a_database_asks_nobody(
     assert len(model.log()) == before
 
 
+async def test_left__before_the_provider_was_asked(worker: Worker, model: ScriptedModel) -> None:
+    """The booking stands already; it is closed, and costs nothing."""
+    before = len(model.log())
+    barrier = Barrier()
+    arm("model_calls.opened", barrier.action)
+    asking = asyncio.create_task(worker.ask("/v1/messages"))
+    await barrier.reached()
+    disarm_all()
+    assert [call["state"] for call in await worker.calls()] == ["open"]
+    asking.cancel()
+    (call,) = await worker.booked("cut")
+    assert (call["input_tokens"], call["status"], call["source"]) == (0, None, "estimated")
+    assert len(model.log()) == before
+
+
 async def test_connection__of_the_database_is_held_by_no_call(
     worker: Worker, model: ScriptedModel
 ) -> None:
@@ -266,8 +282,7 @@ async def test_stop__cuts_what_outlasts_it_and_books_it(
     worker: Worker, model: ScriptedModel
 ) -> None:
     """Another replica on the same database."""
-    plane = worker.plane
-    settings = msgspec.structs.replace(plane.app._settings, model_silence_seconds=60.0)
+    settings = msgspec.structs.replace(worker.plane.app._settings, model_silence_seconds=60.0)
     app, stop = build_app(settings), asyncio.Event()
     body = request_of("/v1/messages", script({"text": "a b c", "delay": 30}), stream=True)
     path = f"/internal/v1/workers/{worker.id}/models/v1/messages"
@@ -286,3 +301,18 @@ async def test_stop__cuts_what_outlasts_it_and_books_it(
         return not model.open()
 
     await until(left, "the provider's connection is closed")
+
+
+async def test_deadline__ends_what_never_ends(worker: Worker, spoilt: SpoiltProvider) -> None:
+    """A provider that is never silent and never done; another replica with less patience."""
+    await worker.lead(f"{spoilt.url}/drips")
+    settings = msgspec.structs.replace(worker.plane.app._settings, model_call_seconds=1.0)
+    app = build_app(settings)
+    path = f"/internal/v1/workers/{worker.id}/models/v1/messages"
+    async with serving(app, on_stop=app.stop) as url:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await worker.http.post(url + path, json=request_of("/v1/messages", "x", stream=True))
+        (call,) = await worker.booked("cut")
+        assert (call["status"], call["source"]) == (200, "estimated")
+        async with asyncio.timeout(10):
+            await spoilt.closed.wait()
