@@ -223,6 +223,8 @@ async def test_ask_user__a_later_attempt_takes_the_answer(at_work: Working) -> N
     await asyncio.gather(asking, return_exceptions=True)
     await at_work.reply(request_id)
     await at_work.again()
+    start = "SELECT payload FROM commands WHERE type = 'start' ORDER BY position DESC LIMIT 1"
+    assert '"answers":[]' in await at_work.office.value(start)
     said = await at_work.call("ask_user", "Which colour?")
     assert (said.answer, said.duplicate, said.request_id) == ("blue", True, request_id)
     await at_work.finish()
@@ -237,17 +239,3 @@ async def test_ask_user__canceled_while_it_waits(at_work: Working) -> None:
     with pytest.raises(Stale):
         await asking
     assert (await at_work.request(request_id))["now"] == "withdrawn"
-
-
-async def test_ask_user__an_answer_to_a_call_is_told_to_no_later_attempt(
-    at_work: Working,
-) -> None:
-    """Only what an attempt waited for is: this one is taken, or begins a turn."""
-    asking = asyncio.create_task(at_work.call("ask_user", "Which colour?"))
-    await at_work.reply(await pending_request(at_work))
-    await asking
-    await at_work.again()
-    command = await at_work.office.value(
-        "SELECT payload FROM commands WHERE type = 'start' ORDER BY position DESC LIMIT 1"
-    )
-    assert '"answers":[]' in command

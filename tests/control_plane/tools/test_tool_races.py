@@ -87,6 +87,20 @@ async def test_ask_user__an_answer_before_its_wait_has_looked_is_its_own(
     assert await uses(at_work, said) == 1
 
 
+async def test_ask_user__answered_when_its_caller_has_just_left_begins_a_turn(
+    at_work: Working, replica: Office
+) -> None:
+    barrier, left = hold("tool.waited"), asyncio.Event()
+    left.set()
+    asking = asyncio.create_task(at_work.call("ask_user", "Which colour?", left=left))
+    await barrier.reached()
+    await at_work.reply(await request_of(at_work), through=replica)
+    barrier.release()
+    said = await asking
+    assert said.answer is None
+    assert await uses(at_work, said) == 1
+
+
 async def test_ask_user__two_that_wait_get_one_answer(at_work: Working, replica: Office) -> None:
     """The agent asked again because the first answer was lost: the same words are the same call."""
     first = asyncio.create_task(at_work.call("ask_user", "Which colour?"))
