@@ -62,12 +62,14 @@ class ModelCall(Wire, frozen=True, kw_only=True):
     path: str
     model: str
     state: Literal["open", "completed", "refused", "cut"]
-    """`refused`: the provider's answer was an error; `cut`: no whole answer came through."""
+    """`refused`: the provider's answer was an error, or nobody was there to be asked (then there is
+    no status); `cut`: it was asked, and no whole answer came through.
+    """
     status: int | None
     """The provider's; None: it gave none."""
     source: Literal["metered", "estimated"] | None
-    """`metered`: the provider's own numbers of a whole answer. None while it is open, and where the
-    answer was an error from its start: then nothing was used.
+    """`metered`: the provider's own numbers of a whole answer. None while it is open, and where
+    nothing was used: the answer was an error from its start, or the provider was not asked.
     """
     input_tokens: int
     """Without what was read from a cache. While it is open: estimated from the request."""

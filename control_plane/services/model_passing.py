@@ -50,11 +50,11 @@ class Passing:
     def closing(self, *, sent: bool) -> Closing:
         """`sent`: the provider was told something of the request."""
         meter = self._meter
-        if self._status is not None and self._status >= 300:
+        if not sent or (self._status is not None and self._status >= 300):
             return self._closing("refused", Usage(), None)
         if meter is None:
-            estimate = tokens_of(self._request_bytes) if sent else 0
-            return self._closing("cut", Usage(input_tokens=estimate), "estimated")
+            estimate = Usage(input_tokens=tokens_of(self._request_bytes))
+            return self._closing("cut", estimate, "estimated")
         source = "metered" if meter.metered else "estimated"
         if meter.failed:
             return self._closing("refused", meter.usage(), source)

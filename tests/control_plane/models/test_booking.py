@@ -199,8 +199,8 @@ async def test_left__before_the_provider_was_asked(worker: Worker, model: Script
     disarm_all()
     assert [call["state"] for call in await worker.calls()] == ["open"]
     asking.cancel()
-    (call,) = await worker.booked("cut")
-    assert (call["input_tokens"], call["status"], call["source"]) == (0, None, "estimated")
+    (call,) = await worker.booked("refused")
+    assert (call["input_tokens"], call["status"], call["source"]) == (0, None, None)
     assert len(model.log()) == before
 
 

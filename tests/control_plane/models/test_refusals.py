@@ -71,7 +71,8 @@ async def test_away__says_so_and_costs_nothing(worker: Worker, spoken: str) -> N
     told = message(answer, spoken, "api_error", "dependency_unavailable")
     assert "the upstream scripted is unavailable" in told
     (call,) = await worker.calls()
-    assert (call["state"], call["status"], call["input_tokens"]) == ("cut", None, 0)
+    assert (call["state"], call["status"], call["source"]) == ("refused", None, None)
+    assert call["input_tokens"] == 0
 
 
 @pytest.mark.parametrize("spoken", SPOKEN)
