@@ -50,11 +50,11 @@ async def put_down(stack: EmbeddedStack, name: str) -> ProcessIdentity:
 
 
 async def lose_container(box: Box) -> None:
-    """The executor, its agent, and who keeps them."""
+    """Who keeps it, the executor, and all that this has started."""
     status = keeping.status(box.folder)
     assert status is not None
-    keeper = ProcessIdentity.of(status.keeper[0])
-    for one in [keeper, box.executor(), *box.processes()]:
+    inside = [seen.process.pid for seen in keeping.tree(box.folder)]
+    for one in [ProcessIdentity.of(pid) for pid in [status.keeper[0], *inside]]:
         if one is not None:
             one.send(signal.SIGKILL)
             assert await one.gone(within=DEADLINE)
