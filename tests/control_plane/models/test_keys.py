@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from chassis.logs import configure_logging
+from control_plane.app import build_app
 from control_plane.domain.model_keys import ModelKeys, SealBroken, secret_of
 from tests.control_plane.models.caller import TOKEN, Worker
-from tests.control_plane.models.conftest import KEY, SECRET_KEY
+from tests.control_plane.models.conftest import KEY, NOBODY, SECRET_KEY
 from tests.control_plane.models.spoilt import SpoiltProvider
-from tests.fixtures.scripted_model import request_of, script
+from tests.fixtures.scripted_model import ScriptedModel, request_of, script
+from tests.fixtures.serving import serving
 
 
 @pytest.fixture
@@ -116,7 +118,6 @@ async def test_ciphertext__of_another_project_does_not_open(worker: Worker) -> N
         " SELECT $1, name, url, formats, models, auth, sealed_key FROM model_upstreams",
         other,
     )
-    await connection.execute("UPDATE sessions SET title = title")
     swapped = "UPDATE model_upstreams SET sealed_key = $1 WHERE project_id <> $2"
     keys = ModelKeys(secret_of(SECRET_KEY))
     theirs = keys.seal("sk-theirs", project_id=other, name="scripted")
@@ -124,6 +125,32 @@ async def test_ciphertext__of_another_project_does_not_open(worker: Worker) -> N
     answer = await worker.ask("/v1/messages")
     assert answer.status_code == 503
     assert "an administrator sets it again" in answer.json()["error"]["message"]
+    assert await worker.calls() == []
+
+
+async def test_secret_key__that_is_missing_keeps_keys_from_being_set_alone(
+    worker: Worker, model: ScriptedModel
+) -> None:
+    """Another replica, without one; everything else runs."""
+    app = build_app(msgspec.structs.replace(worker.plane.app._settings, secret_key=None))
+    async with serving(app, on_stop=app.stop) as url:
+        body = {"url": NOBODY, "formats": ["chat"], "models": ["m"], "key": KEY}
+        http = worker.owner.http
+        put = await http.put(f"{url}{worker.upstreams}/another", json=body)
+        assert (put.status_code, put.json()["code"]) == (503, "dependency_unavailable")
+        (missing,) = put.json()["details"]["missing"]
+        assert "BERTH_SECRET_KEY_FILE" in missing["how"]
+        assert KEY not in put.text
+        without = {**body, "url": model.url, "key": None, "formats": ["messages"]}
+        kept = await http.put(f"{url}{worker.upstreams}/scripted", json=without)
+        assert kept.status_code == 200, kept.text
+        path = f"/internal/v1/workers/{worker.id}/models/v1"
+        answer = await worker.http.post(
+            f"{url}{path}/messages", json=request_of("/v1/messages", "x")
+        )
+        assert answer.status_code == 503
+        assert "BERTH_SECRET_KEY_FILE" in answer.json()["error"]["message"]
+        assert (await worker.http.get(f"{url}{path}/models")).json()["data"]
     assert await worker.calls() == []
 
 
