@@ -141,7 +141,9 @@ async def test_permission__by_kind(berth: Berth, kind: str, written: bool) -> No
     async with berth.opened() as agent:
         agent.desk.decisions = [Decision(option_kind=kind)]
         result = await agent.turn(
-            {"text": "before"}, {"write": {"path": "a.txt", "content": "x"}, "ask": True}
+            {"text": "before"},
+            {"write": {"path": "a.txt", "content": "x"}, "ask": True},
+            {"text": "after"},
         )
         assert result.outcome == "completed"
         assert (berth.workspace / "a.txt").exists() is written
