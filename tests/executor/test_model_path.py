@@ -4,15 +4,24 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import msgspec
 import pytest
 
+from chassis.clock import SystemClock
 from contracts.reasons import Reason
+from contracts.relay import RelayStreams, StreamCut
 from contracts.runs import RunLimits
 from contracts.spool import RunFinishedReported
 from executor.agents import loopback
+from executor.agents.listener import Loopback
+from executor.services.runs.model_path import ModelPath
+from executor.services.runs.outcome import Finish
+from executor.services.worker import Worker
 from tests.executor.modelled import WayOut, way_out
 from tests.fixtures.object_store import StoreServer
 
@@ -115,6 +124,36 @@ async def test_relay_killed__is_nothing_to_an_agent_that_asked_for_nothing(way: 
     await way.executor.text("before")
     await way.restart_relay()
     assert ended(await running) == FINE
+
+
+@dataclass
+class Told:
+    """What a relay tells, one answer after the other; the last one again and again."""
+
+    answers: list[RelayStreams]
+
+    async def call_until_answered(self, _endpoint: object, _asked: object) -> RelayStreams:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+async def test_judged__only_when_nothing_is_open_any_more(place: Path) -> None:
+    """The last answer may have come, and the agent ended, before the relay has noted it."""
+    cut = StreamCut(
+        number=1, upstream="models", path="/v1/messages", body_sha256="a", cut_by="upstream"
+    )
+    good = msgspec.structs.replace(cut, answered_since=True)
+    told = Told([RelayStreams(boot="b", open=0, last=0, cuts=[])])
+    listener = Loopback(place, 0, None)
+    worker = SimpleNamespace(relay=told, clock=SystemClock(), loopback=listener)
+    path = ModelPath(cast("Worker", worker))
+    await path.begin()
+    listener.taken += 1
+    told.answers = [
+        RelayStreams(boot="b", open=1, last=1, cuts=[cut]),
+        RelayStreams(boot="b", open=0, last=2, cuts=[good]),
+    ]
+    finish = Finish(state="succeeded", reason=Reason.COMPLETED)
+    assert await path.judged(finish) == finish
 
 
 def listener_of(place: Path) -> int:
