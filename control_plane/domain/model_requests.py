@@ -3,8 +3,8 @@
 Bodies pass as they are, with these exceptions. A chat completion that is streamed is asked for its
 usage (`stream_options.include_usage`), or nothing could be metered; whoever asked then gets one
 chunk more, without choices. Members of the outermost object are written once each: a second `model`
-would be one that nobody checked. A response `in the background` is refused: its usage would never
-pass here.
+would be one that nobody checked. Refused are lists of further models, for the same reason, and a
+response `in the background`: its usage would never pass here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -51,6 +51,9 @@ class Wanted:
 
 
 SHORTEST_SECRET = 8
+
+_FURTHER_MODELS = ("models", "fallbacks")
+"""Some servers go through them when the first one does not answer."""
 
 _Members = dict[str, msgspec.Raw]
 
@@ -105,6 +108,9 @@ def _model(members: _Members) -> str:
     others = [name for name in members if name != "model" and name.casefold() == "model"]
     if others:  # some servers read names without regard to case
         raise _wrong(others[0], "left out: the model is named in `model`")
+    for name in _FURTHER_MODELS:
+        if name in members:
+            raise _wrong(name, "left out: a call names one model, which is checked")
     if "model" not in members:
         raise _wrong("model", "the name of a model")
     return _decoded(members["model"], str, "model", "the name of a model")

@@ -114,6 +114,7 @@ WRONG: dict[str, tuple[str, Any, str]] = {
     "no model": ("/v1/messages", {"messages": []}, "model"),
     "a number as model": ("/v1/responses", {"model": 7}, "model"),
     "another model beside": ("/v1/messages", {"model": "m", "MODEL": "other"}, "MODEL"),
+    "models to fall back to": ("/v1/chat/completions", {"model": "m", "models": ["x"]}, "models"),
     "in the background": ("/v1/responses", {"model": "m", "background": True}, "background"),
     "options of a wrong type": (
         "/v1/chat/completions",
