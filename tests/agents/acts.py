@@ -55,8 +55,8 @@ class Edit:
 @dataclass(frozen=True, kw_only=True)
 class Shell:
     command: str
-    ask: bool = False
-    """In a way that a person is asked, where the agent has several."""
+    ask: bool = True
+    """In a way that a person is asked, where the agent has several, if its mode asks at all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,13 +97,16 @@ def _claude(act: Write | Edit | Shell | Plan | Question | Tool) -> list[list[Any
 
 
 def _codex(act: Write | Edit | Shell | Plan | Question | Tool) -> list[list[Any]]:
+    """Its own sandbox has no namespaces inside of ours: in a mode that asks, what it wants to run
+    has to be escalated, and is asked. It takes `apply_patch` for its own tool wherever it stands.
+    """
     match act:
         case Write():
             lines = "\n".join(f"+{line}" for line in act.content.splitlines())
-            return [["apply_patch", _patch(f"*** Add File: {act.path}\n{lines}")]]
+            return [["exec_command", {"cmd": _patch(f"*** Add File: {act.path}\n{lines}")}]]
         case Edit():
             change = f"*** Update File: {act.path}\n@@\n-{act.old}\n+{act.new}"
-            return [["apply_patch", _patch(change)]]
+            return [["exec_command", {"cmd": _patch(change)}]]
         case Shell():
             asks = {"sandbox_permissions": "require_escalated", "justification": "As it was told"}
             return [["exec_command", {"cmd": act.command, **(asks if act.ask else {})}]]
@@ -120,7 +123,7 @@ def _codex(act: Write | Edit | Shell | Plan | Question | Tool) -> list[list[Any]
 
 
 def _patch(change: str) -> str:
-    return f"*** Begin Patch\n{change}\n*** End Patch\n"
+    return f"apply_patch <<'EOF'\n*** Begin Patch\n{change}\n*** End Patch\nEOF\n"
 
 
 def _opencode(act: Write | Edit | Shell | Plan | Question | Tool) -> list[list[Any]]:

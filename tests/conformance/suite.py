@@ -173,7 +173,7 @@ class Suite:
             await self._alone(trials)
             await self.player.together(trials, LATE)
             await self.player.together(trials, RESTART)
-            if self.player.chosen("usage over many runs"):
+            if "scripted" in self._names() and self.player.chosen("usage over many runs"):
                 await self._crowd(bench)
             await loading
             await self.player.together(trials, moving.joint())

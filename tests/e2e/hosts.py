@@ -71,7 +71,7 @@ class Host(Ground):
             "BERTH_EXECUTOR_IMAGE": self.executor_image,
             "BERTH_DRAIN_ON_STOP": "true" if drains else "false",
         }
-        key = await stack.secret("executor-manager", "service-manager")
+        key = await stack.secret("control-plane", "service-manager")
         await self.compose("run", "--rm", "-T", "init", "set", "service-manager", given=key)
         await self.compose("up", "-d", "--wait")
 
