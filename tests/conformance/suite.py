@@ -26,7 +26,7 @@ from tests.conformance import (
 from tests.conformance.crowd import crowd
 from tests.conformance.player import Player
 from tests.conformance.report import Report
-from tests.conformance.together import LATE, RESTART, Moving
+from tests.conformance.together import LATE, MOVED, RESTART, Moving
 from tests.conformance.trial import Bench, Check, Trial
 from tests.conformance.usage import ledger_is_booked, usage
 from tests.conformance.without import Quirk, image_without
@@ -44,6 +44,7 @@ INTRODUCE = (HERE / "introduce.py").read_text()
 AGENTS_AT_ONCE = 2
 ERRORS_AT_ONCE = 3
 PARK_AFTER = 20
+IDLE_AFTER = 90
 ALONE: list[Check] = [
     *checks_talk.TALK,
     *checks_permission.PERMISSION,
@@ -53,8 +54,7 @@ ALONE: list[Check] = [
 USAGE = Check(name="usage equal to the ledger", play=usage, deadline=90)
 ORDER = [
     *(check.name for check in (*ALONE, *checks_errors.ERRORS)),
-    *LATE.looks, *RESTART.looks, "native resume on another manager", "model after resume",
-    "mode after resume", "rebuilt without its state", USAGE.name, "log in order",
+    *LATE.looks, *RESTART.looks, *MOVED, USAGE.name, "log in order",
 ]  # fmt: skip
 """Of the table's rows."""
 
@@ -85,7 +85,8 @@ class Suite:
     async def play(self) -> None:
         engine = Engine(SOCKET)
         async with scratch() as folder:
-            stack, hosts = Stack(folder, engine), Hosts(folder)
+            stack = Stack(folder, engine)
+            hosts = Hosts(folder) if any(map(self.player.chosen, MOVED)) else None
             model = ModelServer(folder / "model", checks_live.scenario())
             try:
                 image = await image_without(engine, self.image, self.without)
@@ -101,8 +102,9 @@ class Suite:
                 self._failed("the stack", error)
             finally:
                 await self._end(stack, hosts, model)
+        places = [folder, *(hosts.places if hosts else [])]
         left = await left_behind(
-            engine, project=stack.project, managers=stack.managers, places=[folder, *hosts.places]
+            engine, project=stack.project, managers=stack.managers, places=places
         )
         if left:
             self._failed("nothing is left behind", AssertionError("; ".join(left)))
@@ -135,22 +137,29 @@ class Suite:
                 self.report.say(f"      {name} is not in the image: {answer['missing']}")
         return {name: answer for name, answer in found.items() if "missing" not in answer}
 
-    async def _start(self, stack: Stack, hosts: Hosts, model: ModelServer, image: str) -> None:
-        async with self._step("two hosts are up"):
-            await hosts.up(stack)
+    async def _start(
+        self, stack: Stack, hosts: Hosts | None, model: ModelServer, image: str
+    ) -> None:
+        if hosts is not None:
+            async with self._step("two hosts are up"):
+                await hosts.up(stack)
         stack.variables["BERTH_EXECUTOR_IMAGE"] = image
         model.beside(stack)
-        stack.environments["control-plane"]["BERTH_PARK_AFTER_SECONDS"] = str(PARK_AFTER)
+        stack.environments["control-plane"] |= {
+            "BERTH_PARK_AFTER_SECONDS": str(PARK_AFTER),
+            "BERTH_IDLE_AFTER_SECONDS": str(IDLE_AFTER),
+        }
         stack.environments["executor-manager"]["BERTH_DEFAULT_MEMORY_MIB"] = "1536"
         async with self._step("the stack is up, from nothing"):
             await stack.up()
             await stack.open_store()
 
-    async def _end(self, stack: Stack, hosts: Hosts, model: ModelServer) -> None:
+    async def _end(self, stack: Stack, hosts: Hosts | None, model: ModelServer) -> None:
         if self.report.failed:
             self.kept = Path(tempfile.mkdtemp(prefix=f"{stack.project}-logs-"))
             await stack.keep_logs(self.kept)
-            await hosts.keep_logs(self.kept)
+            if hosts is not None:
+                await hosts.keep_logs(self.kept)
             for path in model.folder.iterdir():
                 (self.kept / path.name).write_bytes(path.read_bytes())
             self.report.say(f"the services' logs are kept in {self.kept}")
@@ -158,16 +167,14 @@ class Suite:
             try:
                 await stack.down()
             finally:
-                await hosts.down()
+                if hosts is not None:
+                    await hosts.down()
             if self.without is not None:
                 with contextlib.suppress(DockerException):
                     await threaded(stack.engine.client.images.remove, self.without.tag)
 
-    async def _drive(self, bench: Bench, hosts: Hosts) -> None:
-        moving = Moving(hosts)
-        loading = asyncio.create_task(
-            hosts.found["ha"].load(bench.stack.engine, ("berth:latest", bench.image))
-        )
+    async def _drive(self, bench: Bench, hosts: Hosts | None) -> None:
+        loading = asyncio.create_task(self._load(bench, hosts))
         trials = [self._trial(name, bench) for name in self._names()]
         try:
             await self._alone(trials)
@@ -176,12 +183,18 @@ class Suite:
             if "scripted" in self._names() and self.player.chosen("usage over many runs"):
                 await self._crowd(bench)
             await loading
-            await self.player.together(trials, moving.joint())
+            if hosts is not None:
+                await self.player.together(trials, Moving(hosts).joint())
             await self._books(bench, trials)
         finally:
             loading.cancel()
             for trial in trials:
                 await trial.visitor.leave()
+
+    async def _load(self, bench: Bench, hosts: Hosts | None) -> None:
+        if hosts is not None:
+            images = ("berth:latest", bench.image)
+            await hosts.found["ha"].load(bench.stack.engine, images)
 
     def _names(self) -> list[str]:
         known = [name for name in self.introduced if name in DIALECTS]

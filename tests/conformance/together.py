@@ -124,6 +124,12 @@ RESTART = Joint(
 # --- a host that is lost ---------------------------------------------------------------------
 
 
+MOVED = (
+    "native resume on another manager", "model after resume", "mode after resume",
+    "rebuilt without its state",
+)  # fmt: skip
+
+
 class Moving:
     """Killed in the middle of a turn, its container and its volume deleted: another manager, on
     another engine, goes on with it.
@@ -138,13 +144,9 @@ class Moving:
         return self.there.engine
 
     def joint(self) -> Joint:
-        looks: dict[str, Look] = {
-            "native resume on another manager": self.native,
-            "model after resume": self.model,
-            "mode after resume": self.mode,
-            "rebuilt without its state": self.rebuilt,
-        }
-        return Joint(lead=self.lead, strike=self.strike, looks=looks)
+        looks = (self.native, self.model, self.mode, self.rebuilt)
+        named: dict[str, Look] = dict(zip(MOVED, looks, strict=True))
+        return Joint(lead=self.lead, strike=self.strike, looks=named)
 
     async def lead(self, trial: Trial) -> Led:
         first, second = nonce(), nonce()
