@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AGENT ?= scripted
-TEST_WORKERS ?= 2
+# Many tests wait: for leases, stops, other processes.
+TEST_WORKERS ?= 3
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 
