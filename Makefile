@@ -4,8 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AGENT ?= scripted
-# Many tests wait: for leases, stops, other processes.
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 
