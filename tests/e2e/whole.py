@@ -80,7 +80,10 @@ class Whole:
         if hosts is not None:
             async with self.step("two hosts are up"):
                 await hosts.up(stack)
-        async with self.step("the stack is up, from nothing"):
+        async with self.step("the stack is up, from nothing"), asyncio.TaskGroup() as group:
+            if hosts is not None:
+                # not beside the cases: copying images takes the whole machine
+                group.create_task(hosts.load(stack.engine))
             await stack.up()
             await stack.open_store()
 
@@ -94,12 +97,10 @@ class Whole:
 
     async def drive(self, stack: Stack, hosts: Hosts | None) -> None:
         async with client(stack.url, stack.key) as api:
-            loading = asyncio.create_task(hosts.load(stack.engine)) if hosts else None
             await self._quiet(stack, api)
             await self._real_agents(stack, api)
             await self._faults(stack, api)
-            if hosts is not None and loading is not None:
-                await loading
+            if hosts is not None:
                 player = Player(api, self.figures, self.report, recorded_right(stack))
                 await player.play(HostCases(stack, hosts).cases())
 

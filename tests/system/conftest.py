@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.fixtures.stack import EmbeddedStack, Settings, embedded_stack
@@ -78,6 +79,10 @@ async def visitor(stack: EmbeddedStack) -> AsyncGenerator[Visitor]:
     found = Visitor(stack.api)
     yield found
     await found.leave()
+    for session in found.sessions:
+        # the places of its workers: without them the next test waits for one to be idle for long
+        with contextlib.suppress(httpx.HTTPError):
+            await stack.api.http.post(f"/api/v1/session-workers/{session}/stop")
 
 
 @pytest.fixture
