@@ -21,6 +21,7 @@ import msgspec
 from chassis.ids import new_id
 from chassis.objects import ObjectStore
 from contracts.errors import RENDERINGS, Code, Problem
+from contracts.relay import RelayStreams
 from contracts.snapshots import (
     AskDownloads,
     AskUploads,
@@ -136,6 +137,7 @@ class Outside:
             "side-snapshot": self._side,
             "take": self._take,
             "transcript": self._transcript,
+            "streams": self._streams,
         }
         found = answers[what](body, path)
         if isinstance(found, tuple):
@@ -167,6 +169,10 @@ class Outside:
                 self.head = entry.snapshot.id
         self.entries.append(entry)
         return ""
+
+    def _streams(self, _body: bytes, _path: str) -> RelayStreams:
+        """Of a relay through which no agent asks for anything."""
+        return RelayStreams(boot="outside", open=0, last=0, cuts=[])
 
     def _uploads(self, body: bytes, _path: str) -> Uploads:
         asked = msgspec.json.decode(body, type=AskUploads)
