@@ -10,8 +10,10 @@ import pytest
 
 from deploy.build_arguments import parse_npm_registry
 from deploy.images import AGENTS, ROOT
+from executor.agents.profile import load_profile
 
 LOCKED = sorted((ROOT / "deploy" / "agents").glob("*/package.json"))
+EXAMPLES = sorted((ROOT / "deploy" / "examples").glob("*/package.json"))
 EXACT = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -30,7 +32,7 @@ def test_locks__one_for_each_agent_with_a_layer() -> None:
     assert [ROOT / folder / "package.json" for folder in copied] == LOCKED
 
 
-@pytest.mark.parametrize("path", LOCKED, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", [*LOCKED, *EXAMPLES], ids=lambda path: path.parent.name)
 def test_locks__hold_exact_versions_hashes_and_no_host(path: Path) -> None:
     package, lock = read(path), read(path.with_name("package-lock.json"))
     assert all(EXACT.fullmatch(version) for version in wanted(package).values())
@@ -51,6 +53,15 @@ def test_profiles__are_of_the_version_that_is_locked(path: Path) -> None:
     version = tomllib.loads(text)["version"]
     assert version in wanted(read(path)).values()
     assert f"@{version}" in text
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_examples__are_an_agent_by_a_profile_alone(path: Path) -> None:
+    name = path.parent.name
+    profile = load_profile(name, path.parent)
+    assert profile.version in wanted(read(path)).values()
+    assert "ask" in profile.modes
+    assert f"COPY {name}.toml /etc/berth/agents/" in path.with_name("Dockerfile").read_text()
 
 
 def test_node__is_pinned_with_hashes_and_new_enough() -> None:
