@@ -149,7 +149,7 @@ class Suite:
             "BERTH_PARK_AFTER_SECONDS": str(PARK_AFTER),
             "BERTH_IDLE_AFTER_SECONDS": str(IDLE_AFTER),
         }
-        stack.environments["executor-manager"]["BERTH_DEFAULT_MEMORY_MIB"] = "1536"
+        stack.environments["executor-manager"]["BERTH_DEFAULT_MEMORY_MIB"] = "4096"
         async with self._step("the stack is up, from nothing"):
             await stack.up()
             await stack.open_store()
