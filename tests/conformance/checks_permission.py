@@ -14,11 +14,15 @@ from tests.system.visitor import Shadow
 EFFECT = "effect.txt"
 
 
-async def asking(trial: Trial, talk: Talk, word: str) -> tuple[Shadow, str]:
-    """A run that waits for a person, and its request's id; nothing is done yet."""
-    shadow = await talk.send(
-        Shell(command=f"echo {word} >> {EFFECT}", ask=True), Say(text="It is over.")
-    )
+async def asking(
+    trial: Trial, talk: Talk, word: str, *, insists: bool = False
+) -> tuple[Shadow, str]:
+    """A run that waits for a person, and its request's id; nothing is done yet.
+
+    `insists`: the model wants the very same again, as one does whose call was interrupted.
+    """
+    act = Shell(command=f"echo {word} >> {EFFECT}", ask=True)
+    shadow = await talk.send(*[act] * (3 if insists else 1), Say(text="It is over."))
     request = await talk.asked(shadow)
     assert request.type == "permission", request
     assert word in json.dumps(request.input), request.input

@@ -65,7 +65,7 @@ class Joint:
 
 async def lead_to_asking(trial: Trial) -> Led:
     talk, word = trial.talk(), nonce()
-    shadow, request = await asking(trial, talk, word)
+    shadow, request = await asking(trial, talk, word, insists=True)
     return Led(talk, shadow, {"word": word, "request": request})
 
 
