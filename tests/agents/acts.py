@@ -57,6 +57,8 @@ class Shell:
     command: str
     ask: bool = True
     """In a way that a person is asked, where the agent has several, if its mode asks at all."""
+    said: str = ""
+    """By the model, before it calls it."""
 
 
 @dataclass(frozen=True, kw_only=True)

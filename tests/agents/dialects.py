@@ -62,7 +62,8 @@ def _calling(tools: Callable[[Any], list[list[Any]]]) -> Callable[[Act], list[Re
     def replies(act: Act) -> list[Reply]:
         if isinstance(act, Say | Fail | Hang):
             return _common(act)
-        return [{"tools": [call]} for call in tools(act)]
+        before = {"text": act.said} if isinstance(act, Shell) and act.said else {}
+        return [{**before, "tools": [call]} for call in tools(act)]
 
     return replies
 
@@ -176,7 +177,8 @@ def _scripted(act: Act) -> list[Reply]:
     if isinstance(act, Say):
         said = [{"think": act.think}] if act.think else []
         return [*said, {"text": f"{act.text}\n", "delay": act.delay}]
-    return [_step(act)]
+    before = [{"text": f"{act.said}\n"}] if isinstance(act, Shell) and act.said else []
+    return [*before, _step(act)]
 
 
 def _step(act: Write | Edit | Shell | Plan | Question | Tool) -> Reply:

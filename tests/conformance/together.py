@@ -20,7 +20,7 @@ from tests.conformance.checks_permission import EFFECT, asking
 from tests.conformance.trial import Bench, Trial
 from tests.e2e.engine import Engine, threaded
 from tests.e2e.hosts import Hosts
-from tests.e2e.snapshots import head
+from tests.e2e.snapshots import head, snapshot
 from tests.fixtures.deadlines import eventually
 from tests.system.visitor import Shadow
 from tests.system.voyages import told
@@ -154,8 +154,12 @@ class Moving:
         await talk.done(
             Write(path="first.txt", content=f"{first}\n"), Say(text=f"I wrote {first}.")
         )
-        acts = (Write(path="second.txt", content=f"{second}\n"), numbered(150, delay=0.15))
-        shadow = await talk.send(*acts, said=f"Now this, {second}.")
+        shadow = await talk.send(
+            Write(path="second.txt", content=f"{second}\n"),
+            Shell(command="true", ask=False, said="Half of it is done."),
+            numbered(150, delay=0.15),
+            said=f"Now this, {second}.",
+        )
         async with talk.allowing(shadow):
             await shadow.until(lambda seen: "#2;" in told(seen), within=90)
             await self._kept(trial, talk)
@@ -165,14 +169,16 @@ class Moving:
         return led
 
     async def _kept(self, trial: Trial, talk: Talk) -> None:
-        """A checkpoint of this run is committed."""
+        """A checkpoint of this run is committed, with what it has written."""
 
         async def kept() -> bool:
-            found = await trial.bench.stack.value(
-                "SELECT count(*) FROM snapshots WHERE session_id = $1 AND type = 'checkpoint'",
+            rows = await trial.bench.stack.fetch(
+                "SELECT id FROM snapshots WHERE session_id = $1 AND type = 'checkpoint'"
+                " ORDER BY created_at DESC LIMIT 1",
                 talk.session,
             )
-            return bool(found)
+            saved = [await snapshot(trial.bench.stack, row["id"]) for row in rows]
+            return any("second.txt" in one.files for one in saved)
 
         await eventually(kept, "nothing is saved in the middle of the turn", within=60)
 
