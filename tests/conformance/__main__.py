@@ -12,7 +12,7 @@ import sys
 import msgspec
 
 from tests.conformance.report import Report, table, write_table
-from tests.conformance.suite import IMAGE, ORDER, Suite, lacks
+from tests.conformance.suite import IMAGE, ORDER, SERVICES, Suite, lacks
 from tests.conformance.without import quirks
 from tests.e2e.stack import ROOT
 
@@ -23,16 +23,24 @@ def main() -> int:
     known = quirks()
     parser = argparse.ArgumentParser(prog="make conformance")
     parser.add_argument("agents", nargs="*", help="of the image; none: all of them")
-    parser.add_argument("-k", dest="only", default="", help="checks whose name contains this")
+    parser.add_argument("-k", dest="only", default="", help="a pattern, for names of checks")
     parser.add_argument(
         "--without", choices=known, help="take away how this quirk is handled: it has to fail"
     )
     parser.add_argument("--image", default=IMAGE, help="another one with agents in it")
+    parser.add_argument("--services", default=SERVICES, help="another one with the services in it")
     wishes = parser.parse_args()
     quirk = known.get(wishes.without)
     agents: list[str] = wishes.agents or ([quirk.agent] if quirk else [])
     report = Report()
-    suite = Suite(report, agents=agents, only=wishes.only, image=wishes.image, without=quirk)
+    suite = Suite(
+        report,
+        agents=agents,
+        only=wishes.only,
+        image=wishes.image,
+        services=wishes.services,
+        without=quirk,
+    )
     asyncio.run(suite.play())
     whole = wishes.image == IMAGE and not (agents or wishes.only or quirk)
     if whole and suite.introduced:

@@ -39,6 +39,7 @@ from tests.system.visitor import Visitor
 
 SOCKET = "unix:///var/run/docker.sock"
 IMAGE = "berth-executor-agents:latest"
+SERVICES = "berth:latest"
 HERE = Path(__file__).parent
 INTRODUCE = (HERE / "introduce.py").read_text()
 AGENTS_AT_ONCE = 2
@@ -71,11 +72,13 @@ class Suite:
         agents: list[str],
         only: str,
         image: str = IMAGE,
+        services: str = SERVICES,
         without: Quirk | None,
     ) -> None:
         """`agents`: of those that the image has; none: all of them."""
         self.report = report
         self.image = image
+        self.services = services
         self.agents = agents
         self.player = Player(report=report, only=only)
         self.without = without
@@ -143,7 +146,11 @@ class Suite:
         if hosts is not None:
             async with self._step("two hosts are up"):
                 await hosts.up(stack)
-        stack.variables["BERTH_EXECUTOR_IMAGE"] = image
+        stack.variables |= {
+            "BERTH_IMAGE": self.services,
+            "BERTH_EXECUTOR_IMAGE": image,
+            "MODEL_IMAGE": image,
+        }
         model.beside(stack)
         stack.environments["control-plane"] |= {
             "BERTH_PARK_AFTER_SECONDS": str(PARK_AFTER),
@@ -193,7 +200,7 @@ class Suite:
 
     async def _load(self, bench: Bench, hosts: Hosts | None) -> None:
         if hosts is not None:
-            images = ("berth:latest", bench.image)
+            images = (self.services, bench.image)
             await hosts.found["ha"].load(bench.stack.engine, images)
 
     def _names(self) -> list[str]:

@@ -34,7 +34,7 @@ class Host(Ground):
         self.address = address
         self.folder = folder
         self.variables: dict[str, str] = {}
-        self.executor_image = IMAGES[1]
+        self.images: Sequence[str] = IMAGES
 
     # --- its manager -------------------------------------------------------------------------
 
@@ -68,7 +68,8 @@ class Host(Ground):
             "BERTH_ADVERTISE_URL": f"http://{self.address}:8020",
             "BERTH_MANAGER_NAME": self.name,
             "BERTH_DOCKER_SOCKET": f"{self.home}/docker.sock",
-            "BERTH_EXECUTOR_IMAGE": self.executor_image,
+            "BERTH_IMAGE": self.images[0],
+            "BERTH_EXECUTOR_IMAGE": self.images[1],
             "BERTH_DRAIN_ON_STOP": "true" if drains else "false",
         }
         key = await stack.secret("control-plane", "service-manager")
@@ -84,7 +85,7 @@ class Host(Ground):
 
         for image in images:
             await threaded(copy, image)
-        self.executor_image = images[1]
+        self.images = images
 
     # --- its engine --------------------------------------------------------------------------
 
