@@ -112,7 +112,11 @@ class BackendContract:
         self, backend: ContainerBackend
     ) -> None:
         container = await started(backend, spec(TEST_DEAF="1", TEST_DAEMONS="5"))
-        assert (await backend.stats(container.name)).processes >= 6
+
+        async def all_there() -> bool:
+            return (await backend.stats(container.name)).processes >= 6
+
+        await eventually(all_there)
         before = time.monotonic()
         stopped = await backend.stop(container.name, 0.2)
         assert time.monotonic() - before < 8
