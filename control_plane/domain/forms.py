@@ -16,6 +16,8 @@ from contracts.human_loop import Reply
 MAX_TOLD = 20
 CUSTOM = "_custom"
 """Ends the name of a free text that stands beside a choice: either of the two is an answer."""
+NOTE = "_note"
+"""Ends the name of Codex's free text that goes with a choice, its last one: another answer."""
 
 
 class Misfit(Exception):
@@ -32,6 +34,15 @@ class _Choice(msgspec.Struct, frozen=True):
     title: str = ""
 
 
+class _Codex(msgspec.Struct, frozen=True, rename="camel"):
+    is_other: bool = False
+    """The last choice stands for what is written beside it."""
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    codex: _Codex = _Codex()
+
+
 class _Field(msgspec.Struct, frozen=True, rename="camel"):
     type: str = ""
     enum: list[Any] = []
@@ -42,6 +53,7 @@ class _Field(msgspec.Struct, frozen=True, rename="camel"):
     max_length: int | None = None
     minimum: float | None = None
     maximum: float | None = None
+    meta: _Meta = msgspec.field(default=_Meta(), name="_meta")
 
     @property
     def several(self) -> bool:
@@ -160,11 +172,22 @@ def _from_text(fields: dict[str, _Field], text: str) -> dict[str, Any]:
                 return {name: choice.const}
     free = [name for name, field in fields.items() if field.type == "string" and not field.choices]
     for name in sorted(free, key=lambda name: not name.endswith(CUSTOM)):
-        return {name: text}
+        if (content := _written(fields, name, text)) is not None:
+            return content
     for field in fields.values():
         if field.choices and not field.several:
             raise Misfit("text", field.wanted())
     raise Misfit("content", f"a value for each of: {_names(fields)}")
+
+
+def _written(fields: dict[str, _Field], name: str, text: str) -> dict[str, Any] | None:
+    """None for a note that goes with a choice, of which none stands for it."""
+    beside = fields.get(name.removesuffix(NOTE)) if name.endswith(NOTE) else None
+    if beside is None or not beside.choices:
+        return {name: text}
+    if beside.several or not beside.meta.codex.is_other:
+        return None
+    return {name.removesuffix(NOTE): beside.choices[-1].const, name: text}
 
 
 def _names(names: dict[str, _Field]) -> str:

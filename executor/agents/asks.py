@@ -25,7 +25,10 @@ class AskPermission(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     tool: str
     kind: str
-    raw_input: Any
+    shown: Any
+    """JSON, bounded: what the person decides on."""
+    digest: str
+    """Of the same, whole: what the decision is bound to."""
     options: list[AskOption]
 
 

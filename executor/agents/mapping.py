@@ -18,7 +18,6 @@ from contracts.events import (
     ThoughtDelta,
     TodoEntry,
     TodoUpdate,
-    ToolCall,
     UsageUpdate,
 )
 from executor.agents.profile import Quirks
@@ -205,10 +204,10 @@ class Mapper:
             self._ended_calls.add(call_id)
         return events
 
-    def call(self, call_id: str) -> ToolCall:
+    def call(self, call_id: str) -> OpenCall:
         """A tool call as it is known by now; an empty one if it is not open."""
-        call = self._calls.get(clean(call_id))
-        return call.described if call is not None else ToolCall(call_id=clean(call_id), title="")
+        call_id = clean(call_id)
+        return self._calls.get(call_id) or OpenCall(call_id)
 
     @property
     def open_calls(self) -> int:

@@ -1,12 +1,13 @@
 """One tool call of an agent, put together from its updates."""
 
+import hashlib
 from typing import Any, Literal, cast
 
 import msgspec
 
 from contracts.tool_events import ToolCall, ToolDiff, ToolResult, ToolUpdate
 from executor.agents.profile import WrittenFile
-from executor.agents.text import MAX_TEXT, MAX_TITLE, bounded, clean, cut
+from executor.agents.text import MAX_TEXT, MAX_TITLE, bounded, clean, clean_value, cut
 from executor.agents.updates import Tool, ToolContent
 
 TOOL_KINDS = frozenset(
@@ -28,6 +29,8 @@ class OpenCall:
         self._raw_input: Any = None
         self._status = "pending"
         self._diffs: list[ToolDiff] = []
+        self._told_diffs: list[list[str | None]] = []
+        """Uncut."""
         self._streamed: list[str] = []
         self._streamed_length = 0
         self._raw_output: Any = None
@@ -70,6 +73,24 @@ class OpenCall:
             diffs=diffs,
         )
 
+    @property
+    def shown(self) -> Any:  # noqa: ANN401 - JSON
+        """What a person decides on: the input, or the change that is told in its place."""
+        if self.described.input is not None or not self._diffs:
+            return self.described.input
+        return bounded({"diffs": msgspec.to_builtins(self._diffs)})
+
+    @property
+    def digest(self) -> str:
+        """Of all that is known of what it would do, uncut. A call of which nothing is known but its
+        title is like no other.
+        """
+        bound: object = {"input": self._raw_input, "diffs": self._told_diffs}
+        if not self._raw_input and not self._told_diffs:
+            bound = {"title": self.described.title, "call": self._call_id}
+        canonical = msgspec.json.encode(clean_value(bound), order="sorted")
+        return hashlib.sha256(canonical).hexdigest()
+
     def result(self, status: Status) -> ToolResult:
         output, truncated = self._output()
         if status == "completed" and not self._diffs:
@@ -100,6 +121,8 @@ class OpenCall:
         return value
 
     def _changed_diffs(self, content: list[ToolContent] | None) -> list[ToolDiff]:
+        told = [[one.path, one.old_text, one.new_text] for one in content or [] if one.is_diff]
+        self._told_diffs = told or self._told_diffs
         diffs = self._read_diffs(content)
         if not diffs or diffs == self._diffs:
             return []
@@ -115,7 +138,7 @@ class OpenCall:
                 new_text=cut(item.new_text)[0],
             )
             for item in content or []
-            if item.type == "diff"
+            if item.is_diff
         ]
 
     def _written(self) -> list[ToolDiff]:

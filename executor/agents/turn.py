@@ -233,11 +233,12 @@ class Turn:
         await self._emit(self._mapper.asked(permission.tool_call))
         call = self._mapper.call(permission.tool_call.tool_call_id)
         return AskPermission(
-            call_id=call.call_id,
-            title=call.title,
-            tool=call.tool,
-            kind=call.tool_kind,
-            raw_input=call.input,
+            call_id=call.described.call_id,
+            title=call.described.title,
+            tool=call.described.tool,
+            kind=call.described.tool_kind,
+            shown=call.shown,
+            digest=call.digest,
             options=read_options(permission),
         )
 

@@ -51,6 +51,10 @@ class ToolContent(Wire, frozen=True, kw_only=True):
     old_text: str | None = None
     new_text: str = ""
 
+    @property
+    def is_diff(self) -> bool:
+        return self.type == "diff"
+
 
 class Location(Wire, frozen=True, kw_only=True):
     path: str = ""

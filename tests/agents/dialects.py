@@ -150,22 +150,23 @@ def _opencode(act: Write | Edit | Shell | Plan | Question | Tool) -> list[list[A
 
 
 def _kimi(act: Write | Edit | Shell | Plan | Question | Tool) -> list[list[Any]]:
+    """Kimi Code's, of deploy/examples."""
     match act:
         case Write():
-            return [["WriteFile", {"path": _at(act.path), "content": act.content}]]
+            return [["Write", {"path": _at(act.path), "content": act.content}]]
         case Edit():
-            change = {"old": act.old, "new": act.new}
-            return [["StrReplaceFile", {"path": _at(act.path), "edit": change}]]
+            change = {"old_string": act.old, "new_string": act.new}
+            return [["Edit", {"path": _at(act.path), **change}]]
         case Shell():
-            return [["Shell", {"command": act.command}]]
+            return [["Bash", {"command": act.command}]]
         case Plan():
-            return [["SetTodoList", {"todos": [{"title": act.entry, "status": "in_progress"}]}]]
+            return [["TodoList", {"todos": [{"title": act.entry, "status": "in_progress"}]}]]
         case Question():
             options = [{"label": one, "description": one} for one in act.options]
             asked = {"question": act.text, "header": "Port", "options": options}
             return [["AskUserQuestion", {"questions": [asked]}]]
         case Tool():
-            return [[act.name, act.arguments]]
+            return [[f"mcp__platform__{act.name}", act.arguments]]
         case _:
             assert_never(act)
 

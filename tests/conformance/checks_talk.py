@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from contracts.events import TodoUpdate
+from contracts.events import HumanLoopRequested, TodoUpdate
 from contracts.human_loop import Reply
 from contracts.runs import Run, RunOutput
 from contracts.tool_events import ToolAccepted, ToolCall, ToolDiff, ToolResult, ToolUpdate
@@ -77,8 +77,12 @@ async def file(trial: Trial) -> None:
     saved = await trial.saved(tour.talk)
     assert saved.files["kept.txt"] == f"{tour.wrote}\n".encode()
     paths = [path for one in _events(tour, ToolCall) for path in one.paths]
+    paths += [diff.path for one in _events(tour, ToolUpdate) for diff in one.diffs]
     inputs = json.dumps([one.input for one in _events(tour, ToolCall, ToolUpdate)])
     assert any("kept.txt" in path for path in paths) or "kept.txt" in inputs, tour.shadow.kinds()
+    asks = [one for one in _events(tour, HumanLoopRequested) if one.type == "permission"]
+    shown = any("kept.txt" in json.dumps(one.input) for one in asks)
+    assert shown or not trial.dialect.reads_model, "who was asked could not see it"
 
 
 async def shell(trial: Trial) -> None:

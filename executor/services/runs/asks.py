@@ -89,15 +89,14 @@ class Asks:
         match ask:
             case AskPermission():
                 tool = ask.tool or ask.kind
-                bound = ask.raw_input if ask.raw_input is not None else {"title": ask.title}
                 return Asked(
                     **stamp,
                     ask_id=ask_id,
                     kind="permission",
                     title=ask.title,
                     tool=tool,
-                    input=ask.raw_input,
-                    input_hash=input_hash(tool, bound),
+                    input=ask.shown,
+                    input_hash=input_hash(tool, ask.digest),
                     options=ask.options,
                 )
             case AskQuestion():

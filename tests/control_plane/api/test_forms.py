@@ -17,6 +17,7 @@ TITLED = {
     "type": "string",
     "oneOf": [{"const": "r", "title": "Red"}, {"const": "g", "title": "Green"}],
 }
+NOTED = {**TITLED, "_meta": {"codex": {"isOther": True, "isSecret": False}}}
 FORM: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -84,6 +85,8 @@ def test_content__that_fits_is_taken_as_it_is(content: dict[str, Any]) -> None:
         ({"answer": TITLED}, "r", {"answer": "r"}),
         ({"q": TITLED, "q_custom": {"type": "string"}}, "Red", {"q": "r"}),
         ({"q": TITLED, "q_custom": {"type": "string"}}, "blue", {"q_custom": "blue"}),
+        ({"q": NOTED, "q_note": {"type": "string"}}, "Red", {"q": "r"}),
+        ({"q": NOTED, "q_note": {"type": "string"}}, "blue", {"q": "g", "q_note": "blue"}),
         ({"a": {"type": "string"}, "b_custom": {"type": "string"}}, "x", {"b_custom": "x"}),
     ],
 )
@@ -100,6 +103,7 @@ def test_text__goes_into_the_field_that_it_fits(
     ("fields", "field", "expected"),
     [
         ({"answer": COLOURS}, "text", "one of 'red', 'green'"),
+        ({"q": COLOURS, "q_note": {"type": "string"}}, "text", "one of 'red', 'green'"),
         ({"sure": {"type": "boolean"}}, "content", "a value for each of: sure"),
         ({"sure": {"type": "boolean"}, "colour": COLOURS}, "text", "one of 'red', 'green'"),
         (

@@ -150,7 +150,7 @@ async def test_permission__by_kind(berth: Berth, kind: str, written: bool) -> No
         ask = agent.desk.asks[0]
         assert isinstance(ask, AskPermission)
         assert (ask.title, ask.kind) == ("Write a.txt", "edit")
-        assert ask.raw_input["content"] == "x"
+        assert ask.shown["content"] == "x"
         assert {o.kind for o in ask.options} == {"allow_once", "allow_always", "reject_once"}
         kinds = [kind_of(event) for event in agent.desk.events]
         assert kinds[:3] == ["message.delta", "message.stop", "tool.call"]
