@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.egress import EgressHost
 from contracts.endpoint import Endpoint
 from contracts.wire import Empty, Wire
 
@@ -31,6 +32,20 @@ class NamedUpstream(Wire, frozen=True, kw_only=True):
     credential: Credential | None = None
     as_worker: bool = False
     """The worker's own token is added instead, as to its callbacks: for the control plane alone."""
+    index: Literal["", "pypi", "npm"] = ""
+    """A package index: links in its answers that lead to the index, or to its file hosts, are made
+    to lead back here."""
+    file_hosts: list[str] = msgspec.field(default_factory=list[str])
+    """Of an index: origins that its links may lead to (`https://files.example.org`)."""
+
+
+class Tunnels(Wire, frozen=True, kw_only=True):
+    """`CONNECT host:port` on `agent/agent.sock`: opaque bytes, to these hosts alone."""
+
+    hosts: list[EgressHost]
+    mib_per_hour: int
+    connections: int = 64
+    """At once."""
 
 
 class RelayPolicy(Wire, frozen=True, kw_only=True):
@@ -45,6 +60,7 @@ class RelayPolicy(Wire, frozen=True, kw_only=True):
     agent_dir: str = ""
     """Holds `agent.sock`, bound by the relay; empty: the agent has no way out at all."""
     upstreams: list[NamedUpstream] = msgspec.field(default_factory=list[NamedUpstream])
+    tunnels: Tunnels | None = None
 
 
 class RelayRoutes(Wire, frozen=True, kw_only=True):

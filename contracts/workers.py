@@ -6,12 +6,17 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.egress import EgressPolicy
 from contracts.wire import Wire
 
 Cpus = Annotated[float, msgspec.Meta(ge=0.1, le=256)]
 MemoryMib = Annotated[int, msgspec.Meta(ge=64, le=4_194_304)]
 DiskMib = Annotated[int, msgspec.Meta(ge=16, le=67_108_864)]
 Pids = Annotated[int, msgspec.Meta(ge=16, le=1_000_000)]
+
+
+Tier = Literal["trusted", "untrusted"]
+"""`untrusted`: only on hosts whose isolation is known to hold (preflight)."""
 
 
 class WorkerState(enum.StrEnum):
@@ -43,6 +48,12 @@ class WorkerGrant(Wire, frozen=True, kw_only=True):
     epoch: int
     token: str
     limits: WorkerLimits = WorkerLimits()
+    egress: EgressPolicy = EgressPolicy()
+    image: str = ""
+    """Of the app; empty: the manager's own."""
+    runtime: str = ""
+    """The engine's name of it; empty: the engine's default."""
+    tier: Tier = "trusted"
 
 
 Verdict = Literal["current", "released", "superseded", "remove", "unknown"]
