@@ -14,6 +14,7 @@ import msgspec
 
 from contracts.event import Event
 from contracts.reasons import Reason
+from contracts.security_events import EgressDenied
 from contracts.tool_events import ToolAccepted, ToolCall, ToolResult, ToolUpdate
 from contracts.wire import Wire
 from contracts.worker_events import (
@@ -278,6 +279,7 @@ AnyEvent = (
     | TaskTransitioned
     | AlertRaised
     | SecurityAudit
+    | EgressDenied
 )
 
 

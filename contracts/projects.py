@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.egress import AskedEgress, EgressPolicy
 from contracts.runs import AskedLimits, Page, RunLimits
 from contracts.wire import Body, Name, Wire
 from contracts.workers import Cpus, DiskMib, MemoryMib, Pids, WorkerLimits
@@ -113,6 +114,8 @@ class CreateApp(Body, frozen=True, kw_only=True):
     """Of its runs."""
     worker_limits: AskedWorkerLimits | None = None
     """Of its sessions' containers; a session's own come first."""
+    egress: AskedEgress | None = None
+    """What its sessions may reach, in place of what the project says."""
 
 
 class PatchApp(Body, frozen=True, kw_only=True):
@@ -124,6 +127,7 @@ class PatchApp(Body, frozen=True, kw_only=True):
     )
     limits: AskedLimits | msgspec.UnsetType | None = msgspec.UNSET
     worker_limits: AskedWorkerLimits | msgspec.UnsetType | None = msgspec.UNSET
+    egress: AskedEgress | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class App(Wire, frozen=True, kw_only=True):
@@ -133,6 +137,8 @@ class App(Wire, frozen=True, kw_only=True):
     agent: str
     limits: RunLimits | None = None
     worker_limits: WorkerLimits | None = None
+    egress: EgressPolicy | None = None
+    """None: the project's."""
     created_at: datetime.datetime
 
 

@@ -26,6 +26,7 @@ from control_plane.routes.answers import provide_answers
 from control_plane.routes.apps import APP_ROUTES
 from control_plane.routes.audit import AUDIT_ROUTES
 from control_plane.routes.callbacks import CALLBACK_ROUTES
+from control_plane.routes.egress import EGRESS_ROUTES
 from control_plane.routes.errors import DATABASE_ERRORS
 from control_plane.routes.events import EVENT_ROUTES
 from control_plane.routes.human_loop import HUMAN_LOOP_ROUTES
@@ -68,6 +69,7 @@ ROUTES = [
     *KEY_ROUTES,
     *APP_ROUTES,
     *AUDIT_ROUTES,
+    *EGRESS_ROUTES,
     *HUMAN_LOOP_ROUTES,
     *OBJECT_ROUTES,
     *PROJECT_ROUTES,

@@ -45,6 +45,13 @@ EXAMPLES: dict[str, Any] = {
         "agent": "scripted",
         "worker_limits": {"cpus": 4, "memory_mib": 8192, "disk_mib": 20480},
     },
+    "AskedEgress": {
+        "profile": "custom",
+        "packages": True,
+        "hosts": [{"host": "api.example.org", "port": 443}],
+        "repositories": [{"host": "git.example.org", "path": "berth/docs", "push": False}],
+        "mib_per_hour": 512,
+    },
     "PutModelUpstream": {
         "url": "https://api.anthropic.com",
         "formats": ["messages"],

@@ -7,6 +7,7 @@ from control_plane.services.access import Access
 from control_plane.services.apps import Apps
 from control_plane.services.audit import Audit
 from control_plane.services.claims import Claims
+from control_plane.services.egress import Egress
 from control_plane.services.events import Events
 from control_plane.services.fanout import Fanout
 from control_plane.services.human_loop import HumanLoop
@@ -50,6 +51,7 @@ class Services:
     apps: Apps
     audit: Audit
     claims: Claims
+    egress: Egress
     events: Events
     fanout: Fanout
     human_loop: HumanLoop
@@ -92,6 +94,7 @@ def build_services(
         apps=shared.apps,
         audit=Audit(database),
         claims=_claims(settings, database, wakeups),
+        egress=Egress(database),
         events=Events(database),
         fanout=shared.fanout,
         human_loop=HumanLoop(database),

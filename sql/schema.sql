@@ -81,7 +81,8 @@ CREATE TABLE public.apps (
     limits jsonb DEFAULT '{}'::jsonb NOT NULL,
     tool_policy jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    worker_limits jsonb DEFAULT '{}'::jsonb NOT NULL
+    worker_limits jsonb DEFAULT '{}'::jsonb NOT NULL,
+    egress jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 CREATE TABLE public.audit (
     id uuid NOT NULL,
@@ -277,7 +278,8 @@ ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE public.projects (
     id uuid NOT NULL,
     name text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    egress jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 CREATE TABLE public.run_payloads (
     run_id uuid NOT NULL,
@@ -340,7 +342,8 @@ CREATE TABLE public.session_workers (
     limits jsonb DEFAULT '{}'::jsonb NOT NULL,
     steps_told text DEFAULT ''::text NOT NULL,
     idle_since timestamp with time zone,
-    unsaved_since timestamp with time zone
+    unsaved_since timestamp with time zone,
+    told_denials uuid[] DEFAULT '{}'::uuid[] NOT NULL
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='200', autovacuum_analyze_scale_factor='0.05');
 CREATE TABLE public.sessions (

@@ -7,6 +7,7 @@ from uuid import UUID
 from chassis.auth import hash_token, new_token
 from chassis.ids import new_id
 from contracts.commands import Answer, RunSpec, StartRun
+from contracts.egress import EgressPolicy
 from contracts.events import RunClaimed, WorkerCreated
 from contracts.human_loop import RequestState
 from contracts.managers import ClaimedRun
@@ -34,6 +35,8 @@ class Payload:
     traceparent: str
     worker_limits: WorkerLimits
     """The session's own, else its app's."""
+    egress: EgressPolicy
+    """The app's, else the project's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ def claim(
         epoch=worker.epoch,
         token=token,
         limits=worker.limits,
+        egress=payload.egress,
     )
     return ClaimedRun(
         run_id=run.id,

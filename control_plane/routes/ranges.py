@@ -1,4 +1,6 @@
-"""A limit out of its bounds is answered with both of them, not only with the one it broke."""
+"""What is out of its bounds is answered with all that would be right: both ends of a range, words
+for a pattern.
+"""
 
 from typing import Any, get_args, get_type_hints
 
@@ -25,13 +27,24 @@ def _range(kind: Any) -> str:  # noqa: ANN401 # `Annotated[int, Meta(…)]`
     return f"{what} from {meta.ge} to {meta.le}, or null"
 
 
-RANGES = _ranges()
+ALLOWED = {
+    **_ranges(),
+    "host": (
+        "a host's name in lower case, such as api.example.org, or *.example.org for all below it;"
+        " never an address"
+    ),
+    "mib_per_hour": "a whole number from 1 to 1048576, or null",
+    "path": "a repository as in its URL, such as berth/docs without .git, or berth/* for all below",
+    "port": "a whole number from 1 to 65535",
+    "profile": "one of none, packages, custom",
+}
+"""By a field's own name."""
 
 
 def tell_range(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     known = known_error(error)
     field = str(known.details.get("field", ""))
-    allowed = RANGES.get(field.rpartition(".")[2])
+    allowed = ALLOWED.get(field.rpartition(".")[2])
     if allowed is not None:
         known = BerthError(
             Code.VALIDATION, f"{field}: expected {allowed}", field=field, expected=allowed

@@ -10,6 +10,7 @@ from contracts.projects import App, AppList, CreateApp, PatchApp
 from contracts.runs import RunLimits
 from contracts.workers import WorkerLimits
 from control_plane.domain.cursors import Window
+from control_plane.services.egress import policy_of
 from control_plane.store import apps as store
 from control_plane.store import audit
 from control_plane.store.database import Database, Unit
@@ -23,7 +24,9 @@ class Apps:
         self._default_agent = default_agent
 
     async def create(self, unit: Unit, data: CreateApp, *, project_id: UUID) -> App:
-        app_id = await store.insert(unit, data, project_id=project_id)
+        """Raises `validation_failed` for what it may not reach."""
+        policy = policy_of(data.egress, within="egress") if data.egress else None
+        app_id = await store.insert(unit, data, project_id=project_id, policy=policy)
         return await store.get(unit.connection, app_id)
 
     async def patch(self, app_id: UUID, patch: PatchApp, *, by: UUID) -> App:
@@ -87,15 +90,18 @@ class Apps:
 
 
 def _patched(app: App, patch: PatchApp) -> App:
-    limits, containers = app.limits, app.worker_limits
+    limits, containers, egress = app.limits, app.worker_limits, app.egress
     if patch.limits is not msgspec.UNSET:
         limits = patch.limits and msgspec.convert(patch.limits, RunLimits, from_attributes=True)
     if (asked := patch.worker_limits) is not msgspec.UNSET:
         containers = asked and msgspec.convert(asked, WorkerLimits, from_attributes=True)
+    if patch.egress is not msgspec.UNSET:
+        egress = policy_of(patch.egress, within="egress") if patch.egress else None
     return msgspec.structs.replace(
         app,
         name=app.name if patch.name is msgspec.UNSET else patch.name,
         agent=app.agent if patch.agent is msgspec.UNSET else patch.agent,
         limits=limits,
         worker_limits=containers,
+        egress=egress,
     )

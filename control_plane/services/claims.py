@@ -107,6 +107,7 @@ class Claims:
                 epoch=given.epoch,
                 token=token,
                 limits=given.limits,
+                egress=given.egress,
             )
             runs.append(
                 ClaimedRun(

@@ -10,11 +10,13 @@ from sqlalchemy import Text, cast, select
 
 from chassis.errors import Stale
 from chassis.ids import new_id
+from contracts.egress import EgressPolicy
 from contracts.errors import Code
 from contracts.projects import App, AppList, CreateApp
 from contracts.runs import AskedLimits, RunLimits
 from control_plane.domain.cursors import Window
 from control_plane.domain.limits import NONE
+from control_plane.store import egress
 from control_plane.store.database import Connection, Unit
 from control_plane.store.limits import kept, read
 from control_plane.store.pages import fetch, page
@@ -32,6 +34,7 @@ _SELECTED = select(
     _apps.agent,
     cast(_apps.limits, Text).label("limits"),
     cast(_apps.worker_limits, Text).label("worker_limits"),
+    cast(_apps.egress, Text).label("egress"),
     _apps.created_at,
 )
 
@@ -48,7 +51,9 @@ async def offers(connection: Connection) -> Sequence[dict[str, str]]:
     return [_decode(record["agents"]) for record in await connection.fetch(QUERIES["offers"])]
 
 
-async def insert(unit: Unit, data: CreateApp, *, project_id: UUID) -> UUID:
+async def insert(
+    unit: Unit, data: CreateApp, *, project_id: UUID, policy: EgressPolicy | None
+) -> UUID:
     """Raises Stale `conflict` where the project has an app of this name."""
     app_id = new_id()
     with _name_is_free(data.name):
@@ -60,6 +65,7 @@ async def insert(unit: Unit, data: CreateApp, *, project_id: UUID) -> UUID:
             data.agent,
             _run_limits(data.limits),
             kept(data.worker_limits),
+            egress.kept(policy),
         )
     return app_id
 
@@ -80,6 +86,7 @@ async def update(unit: Unit, app: App) -> None:
             app.agent,
             _run_limits(app.limits),
             kept(app.worker_limits),
+            egress.kept(app.egress),
         )
 
 
@@ -119,4 +126,6 @@ def _app(record: asyncpg.Record) -> App:
     fields["limits"] = None if limits == "{}" else msgspec.json.decode(limits)
     containers = read(fields["worker_limits"])
     fields["worker_limits"] = None if containers == NONE else containers
+    said = fields["egress"]
+    fields["egress"] = None if said == egress.NOTHING_SAID else egress.read(said)
     return msgspec.convert(fields, App)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from contracts.workers import WorkerGrant, WorkerState
 from control_plane.domain.session_state import WorkerRow
+from control_plane.store import egress
 from control_plane.store.database import Connection, Unit, row
 from control_plane.store.limits import read
 from sql.named import load
@@ -73,6 +74,7 @@ async def live_workers(unit: Unit, manager_id: UUID) -> list[WorkerGrant]:
             epoch=record["epoch"],
             token="",
             limits=read(record["limits"]),
+            egress=egress.read(record["egress"]),
         )
         for record in records
     ]

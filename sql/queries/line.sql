@@ -43,19 +43,25 @@ LIMIT $4
 
 -- name: payloads
 SELECT p.run_id, p.prompt, p.options, p.traceparent, a.limits::text AS app_limits,
-       s.worker_limits::text AS own_worker_limits, a.worker_limits::text AS app_worker_limits
+       s.worker_limits::text AS own_worker_limits, a.worker_limits::text AS app_worker_limits,
+       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress
 FROM run_payloads p
 JOIN runs r ON r.id = p.run_id
 JOIN sessions s ON s.id = r.session_id
+JOIN projects o ON o.id = s.project_id
 LEFT JOIN apps a ON a.id = s.app_id
 WHERE p.run_id = ANY($1::uuid[])
 
 -- name: claimed
 -- What a claim that is repeated was given: its runs that are still claimed in it.
 SELECT r.id AS run_id, r.attempt, r.session_id, r.project_id, w.id AS worker_id, w.epoch,
-       w.state::text AS worker_state, w.limits::text AS limits, p.traceparent
+       w.state::text AS worker_state, w.limits::text AS limits, p.traceparent,
+       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress
 FROM runs r
 JOIN session_workers w ON w.id = r.worker_id
 JOIN run_payloads p ON p.run_id = r.id
+JOIN sessions s ON s.id = r.session_id
+JOIN projects o ON o.id = s.project_id
+LEFT JOIN apps a ON a.id = s.app_id
 WHERE r.claim_id = $1 AND w.manager_id = $2 AND w.released_at IS NULL AND w.superseded_at IS NULL
 ORDER BY w.id

@@ -19,9 +19,14 @@ SELECT coalesce(agents->>$2 = '', false) FROM managers WHERE id = $1
 
 -- name: live_workers
 -- The current workers of a manager. What else it still has, its heartbeat's verdicts tell.
-SELECT id, session_id, project_id, epoch, limits::text AS limits FROM session_workers
-WHERE manager_id = $1 AND removed_at IS NULL AND released_at IS NULL AND superseded_at IS NULL
-ORDER BY id FOR UPDATE
+SELECT w.id, w.session_id, w.project_id, w.epoch, w.limits::text AS limits,
+       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress
+FROM session_workers w
+JOIN sessions s ON s.id = w.session_id
+JOIN projects o ON o.id = s.project_id
+LEFT JOIN apps a ON a.id = s.app_id
+WHERE w.manager_id = $1 AND w.removed_at IS NULL AND w.released_at IS NULL AND w.superseded_at IS NULL
+ORDER BY w.id FOR UPDATE OF w
 
 -- name: renew_tokens
 -- The former token stays valid until the new one is first used; a still unused one is replaced.

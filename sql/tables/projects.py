@@ -25,7 +25,14 @@ from sql.tables.columns import (
 )
 from sql.tables.enums import member_role
 
-projects = Table("projects", metadata, row_id(), Column("name", Text, nullable=False), created())
+projects = Table(
+    "projects",
+    metadata,
+    row_id(),
+    Column("name", Text, nullable=False),
+    json("egress"),
+    created(),
+)
 
 users = Table("users", metadata, row_id(), Column("name", Text, nullable=False), created())
 
@@ -63,6 +70,7 @@ apps = Table(
     json("limits"),
     json("worker_limits"),
     json("tool_policy"),
+    json("egress"),
     created(),
     UniqueConstraint("project_id", "name"),
     UniqueConstraint("project_id", "id"),

@@ -1,6 +1,7 @@
 """Managers, session workers, commands to them, tickets to their bytes."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
@@ -71,6 +72,7 @@ session_workers = Table(
     words("steps_told"),
     time("idle_since"),
     time("unsaved_since"),
+    Column("told_denials", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     created(),
     UniqueConstraint("session_id", "epoch"),
     UniqueConstraint("project_id", "id"),
