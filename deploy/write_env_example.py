@@ -9,7 +9,7 @@ import inspect
 import itertools
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -98,8 +98,8 @@ def _value(field: msgspec.structs.FieldInfo) -> str:
 def _text(default: object) -> str:
     if default is None:
         return ""
-    if isinstance(default, list):
-        return ",".join(cast("list[str]", default))
+    if isinstance(default, list | tuple):
+        return ",".join(cast("Sequence[str]", default))
     if isinstance(default, bool | dict):
         return json.dumps(default)
     return str(default)

@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Profiles of further agents; it need not be there."""
     model_base_url: str | None = None
     """What comes before `/v1`. None: of the upstream `models`, by the loopback listener's port."""
+    egress: tuple[str, ...] = ()
+    """What tools find by the same port: of `pypi`, `npm`, `git` and `tunnel`, what the session's
+    policy grants."""
     outage_grace_seconds: float = 900.0
     """Without any contact for so long, the agent is ended and the workspace kept."""
     checkpoint_interval_seconds: float = 30.0

@@ -92,6 +92,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     besides `models` and `tools` of the control plane; one of such a name replaces it, and
     `as_worker` is theirs alone. Credentials are named in it; their values are the relay's: of a
     relay of ours, files in `<state_dir>/relay/credentials`."""
+    pypi_url: str = "https://pypi.org"
+    """The Python package index (its `/simple/`) of agents whose policy reads packages."""
+    pypi_file_hosts: tuple[str, ...] = ("https://files.pythonhosted.org",)
+    """Where its links may lead besides itself; the relay fetches files from nowhere else."""
+    npm_url: str = "https://registry.npmjs.org"
+    """The npm registry, alike."""
+    tunnel_mib_per_hour: Count = 1024
+    """Of one worker, both ways, to the hosts that its policy names; a policy may say otherwise."""
+    tunnel_connections: Count = 64
+    """Of one worker at once."""
 
     drain_on_stop: bool = False
     """SIGTERM ends all workers, saved and released, and the relay. Off: they live on."""

@@ -29,6 +29,7 @@ from executor_manager.services.relay_process import ADMIN_SOCKET, RelayProcess
 from executor_manager.services.retirement import Retirement
 from executor_manager.services.startup import Startup
 from executor_manager.services.state_directory import host_name
+from executor_manager.services.ways_out import WaysOut, ways_out
 from executor_manager.services.workers import Workers
 from executor_manager.settings import Settings
 
@@ -60,7 +61,8 @@ def build_host(settings: Settings, manager_id: UUID) -> Host:
     )
     workers = Workers(settings.max_workers)
     executors = Executors()
-    relay = _relay(settings, workers, backend)
+    ways = ways_out(settings, load_upstreams(settings.agent_upstreams_file))
+    relay = _relay(settings, workers, backend, ways)
     return Host(
         metrics=metrics,
         backend=backend,
@@ -74,6 +76,7 @@ def build_host(settings: Settings, manager_id: UUID) -> Host:
             backend=backend,
             relay=relay,
             executors=executors,
+            ways_out=ways,
             metrics=metrics,
             deadline=settings.activate_deadline_seconds,
             default_limits=Limits(
@@ -199,7 +202,7 @@ def build_delivery(host: Host, retirement: Retirement) -> Delivery:
     )
 
 
-def _relay(settings: Settings, workers: Workers, backend: ContainerBackend) -> Relay:
+def _relay(settings: Settings, workers: Workers, backend: ContainerBackend, ways: WaysOut) -> Relay:
     """Raises `SettingsError`. One that is a service of its own has its admin socket in settings."""
     process = None
     if settings.relay_admin_socket is None:
@@ -215,7 +218,7 @@ def _relay(settings: Settings, workers: Workers, backend: ContainerBackend) -> R
             control_plane_url=settings.control_plane_url,
             object_store_url=settings.object_store_url,
         ),
-        upstreams=load_upstreams(settings.agent_upstreams_file),
+        ways_out=ways,
         workers=workers,
         backend=backend,
     )

@@ -116,6 +116,10 @@ class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
     model_token: str = "berth"  # noqa: S105 - a stand-in; the key is added outside the container
     tools_url: str | None = None
     """Where the platform's own tools are served, over the protocol of their kind (MCP)."""
+    granted: tuple[str, ...] = ()
+    """What the session's policy lets its tools reach: see `executor.agents.environment`."""
+    relay_url: str | None = None
+    """Of the loopback listener, without a path."""
     keep_wire_log: bool = False
     threads: AgentThreads
     """With the identity of whoever the agent's processes and files belong to."""

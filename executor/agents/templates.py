@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
+from executor.agents.environment import tools_environment
 from executor.agents.profile import PLACEHOLDER, AgentOptions, Profile
 
 IMPORT_PATH = os.pathsep.join(
@@ -27,15 +28,9 @@ def command_of(profile: Profile, options: AgentOptions) -> list[str]:
 def environment_of(profile: Profile, options: AgentOptions) -> dict[str, str]:
     """The whole environment of the agent: nothing of the executor's own."""
     values = _values(profile, options)
-    env = {
-        "HOME": str(options.home),
-        "PATH": options.path,
-        "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "SHELL": "/bin/sh",
-        "USER": "agent",
-        "TMPDIR": "/tmp",  # noqa: S108  # the agent's own, as HOME is
-    }
+    env = tools_environment(
+        home=options.home, path=options.path, granted=options.granted, origin=options.relay_url
+    )
     env |= {
         name: _fill(template, values)
         for name, template in profile.env.items()

@@ -31,10 +31,13 @@ _FRAMING = frozenset(
 
 
 def upstreams_of(
-    worker_id: UUID, control_plane_url: str, operators: Sequence[NamedUpstream]
+    worker_id: UUID,
+    control_plane_url: str,
+    operators: Sequence[NamedUpstream],
+    further: Sequence[NamedUpstream] = (),
 ) -> list[NamedUpstream]:
-    """All that one worker's agent may reach."""
-    gateway = f"{control_plane_url.rstrip('/')}/internal/v1/workers/{worker_id}"
+    """All that one worker's agent may reach. `further`: what its policy grants."""
+    gateway = worker_url(control_plane_url, worker_id)
     built_in = [
         NamedUpstream(
             name=MODELS,
@@ -52,9 +55,15 @@ def upstreams_of(
             paths=["/mcp"],
             as_worker=True,
         ),
+        *further,
     ]
     replaced = {upstream.name for upstream in operators}
     return [*(some for some in built_in if some.name not in replaced), *operators]
+
+
+def worker_url(control_plane_url: str, worker_id: UUID) -> str:
+    """What the relay may be told to add the worker's token for."""
+    return f"{control_plane_url.rstrip('/')}/internal/v1/workers/{worker_id}"
 
 
 def load_upstreams(path: Path | None) -> list[NamedUpstream]:
@@ -99,22 +108,32 @@ def _read(entry: dict[str, Any]) -> tuple[str, NamedUpstream | None]:
 def _wrong(upstream: NamedUpstream, former: set[str]) -> str:
     if upstream.name in former:
         return f"name: {upstream.name} is there twice"
-    if not _is_base(upstream.url):
+    if not is_base(upstream.url):
         return "url: should be http:// or https://, a host, and nothing after its path"
+    if not all(is_origin(host) for host in upstream.file_hosts):
+        return "file_hosts: should each be http:// or https://, and a host"
+    return _wrong_rules(upstream) or _wrong_credential(upstream.credential)
+
+
+def _wrong_rules(upstream: NamedUpstream) -> str:
     if not upstream.methods or not METHODS.issuperset(upstream.methods):
         return f"methods: should be some of {_list(METHODS)}"
     if not upstream.paths or not all(_is_path(path) for path in upstream.paths):
         return "paths: should each begin with /, without a query, //, \\, % or dot segments"
-    header = upstream.credential.header if upstream.credential else "authorization"
-    if not _HEADER.fullmatch(header) or header.lower() in _FRAMING:
+    return ""
+
+
+def _wrong_credential(credential: Credential | None) -> str:
+    if credential is None:
+        return ""
+    if not _HEADER.fullmatch(credential.header) or credential.header.lower() in _FRAMING:
         return "credential.header: should be the name of a header that carries credentials"
-    prefix = upstream.credential.prefix if upstream.credential else ""
-    if not prefix.isascii() or not prefix.isprintable():
+    if not credential.prefix.isascii() or not credential.prefix.isprintable():
         return "credential.prefix: should be printable ASCII"
     return ""
 
 
-def _is_base(url: str) -> bool:
+def is_base(url: str) -> bool:
     try:
         parts = urlsplit(url)
         whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -122,6 +141,10 @@ def _is_base(url: str) -> bool:
         return False
     rest = "@" in parts.netloc or "?" in url or "#" in url or not url.isascii()
     return whole and not rest and (parts.path in {"", "/"} or _is_path(parts.path))
+
+
+def is_origin(url: str) -> bool:
+    return is_base(url) and urlsplit(url).path in {"", "/"}
 
 
 def _is_path(path: str) -> bool:

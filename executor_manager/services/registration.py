@@ -112,9 +112,10 @@ class Registration:
 
     def _renew(self, worker: Worker, grant: WorkerGrant) -> None:
         worker.limits = grant.limits
-        if not grant.token or grant.token == worker.token:
+        now = grant.token or worker.token, grant.egress
+        if now == (worker.token, worker.egress):
             return
-        worker.token = grant.token
+        worker.token, worker.egress = now
         if worker.stage in HAS_PROCESS:
             self.duties.start(worker, Gravity.START, partial(self._push, worker))
 

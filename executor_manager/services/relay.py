@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 from chassis.client import ServiceClient
@@ -13,7 +12,6 @@ from contracts.relay import (
     RELAY_LIST,
     RELAY_PUT,
     RELAY_ROUTES,
-    NamedUpstream,
     RelayPolicy,
     RelayRoutes,
     RelayWorkers,
@@ -21,8 +19,8 @@ from contracts.relay import (
 from contracts.wire import Empty
 from executor_manager.containers.backend import Container, ContainerBackend
 from executor_manager.containers.errors import BackendError
-from executor_manager.services.agent_upstreams import upstreams_of
 from executor_manager.services.relay_process import RelayProcess
+from executor_manager.services.ways_out import WaysOut
 from executor_manager.services.workers import HAS_PROCESS, Worker, Workers
 
 HUNG_AFTER = 5
@@ -40,14 +38,14 @@ class Relay:
         process: RelayProcess | None,
         admin_socket: Path,
         routes: RelayRoutes,
-        upstreams: Sequence[NamedUpstream],
+        ways_out: WaysOut,
         workers: Workers,
         backend: ContainerBackend,
     ) -> None:
         self._process = process
         self._admin_socket = admin_socket
         self._routes = routes
-        self._upstreams = list(upstreams)
+        self._ways_out = ways_out
         self._workers = workers
         self._backend = backend
         self._admin = self._connect()
@@ -67,15 +65,18 @@ class Relay:
         """Raises `CallFailed`. Without a token there is nothing to push: the relay may know one."""
         if not worker.token:
             return
+        pushed = worker.relayed
         policy = RelayPolicy(
             worker_id=worker.id,
             epoch=worker.epoch,
             control_dir=str(container.directories.control),
             token=worker.token,
             agent_dir=str(container.directories.agent),
-            upstreams=upstreams_of(worker.id, self._routes.control_plane_url, self._upstreams),
+            upstreams=self._ways_out.upstreams(worker.id, worker.egress),
+            tunnels=self._ways_out.tunnels(worker.egress),
         )
         await self._admin.call(RELAY_PUT, policy, path={"worker_id": str(worker.id)})
+        worker.pushed = pushed
 
     async def delete(self, worker: Worker) -> None:
         """Its sockets go with its directories anyway; a relay that is away has forgotten it."""
@@ -89,7 +90,10 @@ class Relay:
         return await self._admin.call(RELAY_LIST, Empty())
 
     async def supervise(self) -> None:
-        """Starts it if there is none and it is ours; after its restart all is pushed again."""
+        """Starts it if there is none and it is ours; after its restart all is pushed again.
+
+        So is what it did not take when it changed: a policy that became narrower must not wait.
+        """
         try:
             found = await self.ask()
         except CallFailed as failure:
@@ -100,7 +104,7 @@ class Relay:
             found = await self._admin.call(RELAY_ROUTES, self._routes)
         for worker in self._workers:
             missing = found.boot != self._boot or worker.id not in found.workers
-            if missing and worker.stage in HAS_PROCESS:
+            if (missing or worker.unpushed) and worker.stage in HAS_PROCESS:
                 await self._push_known(worker)
         self._boot = found.boot
 

@@ -18,13 +18,17 @@ from executor_manager.containers.backend import (
     ContainerBackend,
     ContainerSpec,
     ContainerState,
+    Identity,
     Limits,
 )
 from executor_manager.containers.errors import BackendError, Timeout, Unreachable
 from executor_manager.metrics import ManagerMetrics
+from executor_manager.services import spools
 from executor_manager.services.executors import Executors, NotItsExecutor
 from executor_manager.services.relay import Relay
-from executor_manager.services.workers import Worker
+from executor_manager.services.warm_pool import WarmPool
+from executor_manager.services.ways_out import WaysOut
+from executor_manager.services.workers import Stage, Worker
 
 EXITED = "executor_exited"
 ASK_FIRST = 0.01
@@ -100,6 +104,8 @@ class Startup:
     backend: ContainerBackend
     relay: Relay
     executors: Executors
+    ways_out: WaysOut
+    warm: WarmPool
     metrics: ManagerMetrics
     deadline: float
     default_limits: Limits = field(default_factory=Limits)
@@ -112,11 +118,13 @@ class Startup:
 
         Its way out is opened while the container starts: it is needed no earlier.
         """
-        worker.steps.clear()
         container = await self._create(worker)
-        worker.started_anew()
-        await _both(self.connect(worker, container), self._start(worker))
-        await self._boot(worker, until_ready=True)
+        try:
+            await self._bring_up(worker, container)
+        except StartupFailed as failure:
+            if not await self._can_be_cold(worker, container, failure):
+                raise
+            await self._bring_up(worker, await self._create(worker, cold=True))
 
     async def connect(self, worker: Worker, container: Container) -> None:
         """Raises `StartupFailed`. The relay lets it out."""
@@ -133,20 +141,60 @@ class Startup:
         await self._start(worker)
         await self._boot(worker, until_ready=False)
 
-    async def _create(self, worker: Worker) -> Container:
-        spec = ContainerSpec(
+    def fresh(self, identity: Identity) -> ContainerSpec:
+        """Of a session that asks for nothing special: what warm containers are made as."""
+        return self._spec(Worker(identity=identity, token="", stage=Stage.ACTIVATING))
+
+    def _spec(self, worker: Worker) -> ContainerSpec:
+        return ContainerSpec(
             identity=worker.identity,
-            environment={"BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace)},
+            environment={
+                "BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace),
+                "BERTH_EGRESS": self.ways_out.granted(worker.id, worker.egress),
+            },
             limits=_limits(worker.limits, self.default_limits),
         )
+
+    async def _create(self, worker: Worker, *, cold: bool = False) -> Container:
+        """Paused, it is a warm one."""
+        worker.steps.clear()
+        spec = self._spec(worker)
         async with self._step(worker, "create") as step:
-            container = await step.insist(lambda: self.backend.adopt_or_create(spec))
+            container = None if cold else await self.warm.take(worker, spec)
+            if container is None:
+                container = await step.insist(lambda: self.backend.adopt_or_create(spec))
         await failpoint("startup.created")
         return container
 
-    async def _start(self, worker: Worker) -> None:
+    async def _bring_up(self, worker: Worker, container: Container) -> None:
+        worker.started_anew()
+        await _both(self.connect(worker, container), self._start(worker, container.state))
+        await self._boot(worker, until_ready=True)
+
+    async def _can_be_cold(
+        self, worker: Worker, container: Container, failure: StartupFailed
+    ) -> bool:
+        """A warm one may have suffered while it waited. As long as the session's executor never
+        was up in it, one is made as if there had been none.
+        """
+        if container.state is not ContainerState.PAUSED or failure.undecided:
+            return False
+        try:
+            stopped = await self.backend.stop(worker.name, 0)
+            if not await asyncio.to_thread(spools.untouched, stopped):
+                return False
+            await self.backend.remove(worker.name)
+        except BackendError as error:
+            _log.warning("warm_not_removed", reason=error.reason, error=str(error))
+            return False
+        _log.warning("warm_start_failed", reason=failure.reason, detail=failure.detail)
+        self.metrics.warm_failures.inc()
+        return True
+
+    async def _start(self, worker: Worker, state: ContainerState | None = None) -> None:
+        begin = self.backend.resume if state is ContainerState.PAUSED else self.backend.start
         async with self._step(worker, "start") as step:
-            await step.insist(lambda: self.backend.start(worker.name))
+            await step.insist(lambda: begin(worker.name))
         await failpoint("startup.started")
 
     async def _boot(self, worker: Worker, *, until_ready: bool) -> None:

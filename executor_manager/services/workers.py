@@ -14,6 +14,7 @@ from typing import assert_never
 from uuid import UUID
 
 from contracts.commands import AnyCommand
+from contracts.egress import EgressPolicy
 from contracts.executors import ExecutorPhase, ExecutorStatus
 from contracts.managers import StartStep, WorkerReportedState
 from contracts.workers import WorkerGrant, WorkerLimits, WorkerState
@@ -50,6 +51,10 @@ class Worker:
     stage: Stage
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     """What its container may use, when it is made."""
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
+    """What its agent may reach: of its newest grant."""
+    pushed: tuple[str, EgressPolicy] | None = None
+    """Token and policy that the relay took last."""
     steps: list[StartStep] = field(default_factory=list[StartStep])
     """Of its latest start, in the order of their names in the contract."""
     status: ExecutorStatus | None = None
@@ -78,6 +83,15 @@ class Worker:
     @property
     def name(self) -> str:
         return self.identity.name
+
+    @property
+    def relayed(self) -> tuple[str, EgressPolicy]:
+        return self.token, self.egress
+
+    @property
+    def unpushed(self) -> bool:
+        """Without a token there is nothing to push."""
+        return bool(self.token) and self.pushed != self.relayed
 
     def started_anew(self) -> None:
         self.status = None
@@ -134,7 +148,13 @@ def worker_of(grant: WorkerGrant, stage: Stage) -> Worker:
         project_id=grant.project_id,
         epoch=grant.epoch,
     )
-    return Worker(identity=identity, token=grant.token, stage=stage, limits=grant.limits)
+    return Worker(
+        identity=identity,
+        token=grant.token,
+        stage=stage,
+        limits=grant.limits,
+        egress=grant.egress,
+    )
 
 
 class Workers:
@@ -164,6 +184,10 @@ class Workers:
         worker.staged_at = asyncio.get_running_loop().time()
         if stage not in HAS_PROCESS:
             self.room_made.set()
+
+    @property
+    def most(self) -> int:
+        return self._max_workers
 
     @property
     def free(self) -> int:

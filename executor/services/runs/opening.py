@@ -138,6 +138,8 @@ class Opening:
             mode=self._spec.mode,
             model_base_url=settings.model_base_url or self._url(f"/{MODELS}"),
             tools_url=self._url(TOOLS),
+            granted=settings.egress,
+            relay_url=self._url(""),
             threads=self._worker.threads,
         )
 
