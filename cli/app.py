@@ -49,6 +49,10 @@ COMMANDS = {
         "Look at this machine and its stack. Code 6 when something that Berth needs is missing.",
     ),
     "keys": ("cli.commands.keys:keys", "API keys: create, ls, revoke."),
+    "egress": (
+        "cli.commands.egress:egress",
+        "What a project's sessions may reach: show, set; of an app too.",
+    ),
     "models": ("cli.commands.models:models", "Model upstreams of a project: set, ls, rm."),
 }
 """Where each is, and its help: the overview imports none of them."""

@@ -138,5 +138,13 @@ def _(event: events.WorkerFailed) -> list[Line]:
 
 
 @lines.register
+def _(event: events.EgressDenied) -> list[Line]:
+    place = f"{event.host}:{event.port}" if event.port else event.host
+    what = " ".join(part for part in (event.method, f"{place}{event.path}") if part)
+    times = f", {event.count} times" if event.count > 1 else ""
+    return [Line(f"denied: {what} by {event.upstream} ({event.rule}{times})", "yellow")]
+
+
+@lines.register
 def _(event: events.AlertRaised) -> list[Line]:
     return [Line(f"alert: {event.code} {event.detail}", "bold red")]

@@ -11,16 +11,13 @@ from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
 from cli.exits import CliError, Exit
 from cli.output import Output
+from cli.projects import AskedProject, project_of
 from cli.settings import read_settings
 from contracts.models import ModelUpstream, ModelUpstreamList, PutModelUpstream, WireFormat
-from contracts.projects import ProjectList
 
 models = App(name="models", help="Model upstreams of a project: set, ls, rm.")
 
 Name = Annotated[str, Parameter(help="Of the upstream: letters, digits, dashes.")]
-Project = Annotated[
-    UUID | None, Parameter(help="The project's id; where you have one only, that one.")
-]
 
 
 @models.command(name="set")
@@ -55,7 +52,7 @@ async def set_(
             " either the key that is set stays.",
         ),
     ] = None,
-    project: Project = None,
+    project: AskedProject = None,
     json: Annotated[bool, Parameter(negative=())] = False,
     url: Url = None,
     key: Key = None,
@@ -79,7 +76,7 @@ async def set_(
 @models.command
 async def ls(
     *,
-    project: Project = None,
+    project: AskedProject = None,
     json: Annotated[bool, Parameter(negative=())] = False,
     url: Url = None,
     key: Key = None,
@@ -101,7 +98,9 @@ async def ls(
 
 
 @models.command
-async def rm(name: Name, /, *, project: Project = None, url: Url = None, key: Key = None) -> Exit:
+async def rm(
+    name: Name, /, *, project: AskedProject = None, url: Url = None, key: Key = None
+) -> Exit:
     """Remove an upstream and its key. Calls that are under way end as they would."""
     async with ApiClient(find_place(url, key)) as client:
         place = await _place(client, project)
@@ -111,13 +110,7 @@ async def rm(name: Name, /, *, project: Project = None, url: Url = None, key: Ke
 
 
 async def _place(client: ApiClient, project: UUID | None) -> str:
-    if project is None:
-        found = (await client.get("/api/v1/projects", ProjectList)).items
-        if len(found) != 1:
-            known = ", ".join(f"{one.id} ({one.name})" for one in found)
-            raise CliError(f"Name a project with --project: {known or 'none'}.", Exit.USAGE)
-        project = found[0].id
-    return f"/api/v1/projects/{project}/model-upstreams"
+    return f"/api/v1/projects/{await project_of(client, project)}/model-upstreams"
 
 
 def _provider_key(file: str | None) -> str | None:
