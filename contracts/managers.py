@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from contracts.commands import AnyCommand
+from contracts.egress import EgressPolicy
 from contracts.endpoint import Endpoint
 from contracts.wire import Name, Wire
 from contracts.workers import Verdict, WorkerGrant, WorkerState
@@ -48,6 +49,8 @@ class WorkerReportedState(Wire, frozen=True, kw_only=True):
     """Its executor answered the manager lately: only then the lease is renewed."""
     idle_seconds: float | None = None
     """How long its executor has had no run and nothing unsent; None while it has."""
+    egress_version: str = ""
+    """Of the policy that it was given last; empty: it was given none."""
 
 
 class Heartbeat(Wire, frozen=True, kw_only=True):
@@ -60,6 +63,9 @@ class WorkerVerdict(Wire, frozen=True, kw_only=True):
     worker_id: UUID
     verdict: Verdict
     """`superseded`: it may save aside, then it is removed. `unknown`: report, never kill."""
+    egress: EgressPolicy | None = None
+    """In force instead of the one that was given last; None: that one still is."""
+    egress_version: str = ""
 
 
 class HeartbeatAnswer(Wire, frozen=True, kw_only=True):

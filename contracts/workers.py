@@ -49,6 +49,8 @@ class WorkerGrant(Wire, frozen=True, kw_only=True):
     token: str
     limits: WorkerLimits = WorkerLimits()
     egress: EgressPolicy = EgressPolicy()
+    egress_version: str = ""
+    """Another one for another policy; said again with each heartbeat."""
     image: str = ""
     """Of the app; empty: the manager's own."""
     runtime: str = ""

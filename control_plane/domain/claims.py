@@ -7,12 +7,12 @@ from uuid import UUID
 from chassis.auth import hash_token, new_token
 from chassis.ids import new_id
 from contracts.commands import Answer, RunSpec, StartRun
-from contracts.egress import EgressPolicy
 from contracts.events import RunClaimed, WorkerCreated
 from contracts.human_loop import RequestState
 from contracts.managers import ClaimedRun
 from contracts.runs import RunLimits, RunState
 from contracts.workers import WorkerGrant, WorkerLimits, WorkerState
+from control_plane.domain.egress import InForce
 from control_plane.domain.line import Policy
 from control_plane.domain.options import StoredOptions
 from control_plane.domain.session_state import AnswerTo, RunRow, SessionState, WorkerRow
@@ -35,7 +35,7 @@ class Payload:
     traceparent: str
     worker_limits: WorkerLimits
     """The session's own, else its app's."""
-    egress: EgressPolicy
+    egress: InForce
     """The app's, else the project's."""
 
 
@@ -89,7 +89,8 @@ def claim(
         epoch=worker.epoch,
         token=token,
         limits=worker.limits,
-        egress=payload.egress,
+        egress=payload.egress.policy,
+        egress_version=payload.egress.version,
     )
     return ClaimedRun(
         run_id=run.id,

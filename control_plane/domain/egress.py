@@ -1,6 +1,7 @@
 """What a person may ask sessions to reach, and how a denial is told. Pure."""
 
 from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 
 from contracts.egress import (
     AskedEgress,
@@ -28,6 +29,13 @@ _ANYBODYS = frozenset(
     | {"workers.dev"}
 )
 """Below these anybody gets a name of their own: a wildcard would be leave to go anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    policy: EgressPolicy
+    version: str
+    """Another one for another policy."""
 
 
 class WrongEgress(Exception):

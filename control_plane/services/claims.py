@@ -107,7 +107,8 @@ class Claims:
                 epoch=given.epoch,
                 token=token,
                 limits=given.limits,
-                egress=given.egress,
+                egress=given.egress.policy,
+                egress_version=given.egress.version,
             )
             runs.append(
                 ClaimedRun(

@@ -14,14 +14,18 @@ from contracts.managers import (
     PollCommands,
     Register,
     Registered,
+    WorkerReportedState,
     WorkerVerdict,
 )
+from contracts.workers import Verdict
+from control_plane.domain.egress import InForce
 from control_plane.services.incarnation import require_incarnation
 from control_plane.services.rescue import Rescue
 from control_plane.services.verdicts import verdict
 from control_plane.services.wakeups import Wakeups
 from control_plane.settings import Settings
 from control_plane.store import commands, workers
+from control_plane.store import egress as policies
 from control_plane.store.database import Database
 
 COMMANDS_AT_ONCE = 200
@@ -92,12 +96,16 @@ class Managers:
             standings = await workers.standings(
                 unit.connection, [one.worker_id for one in beat.workers]
             )
+            egress = await policies.of_current_workers(
+                unit.connection, [one.worker_id for one in beat.workers if one.egress_version]
+            )
         await self._release_forgotten(beat)
         return HeartbeatAnswer(
             workers=[
-                WorkerVerdict(
-                    worker_id=one.worker_id,
-                    verdict=verdict(standings.get(one.worker_id), manager_id),
+                _told(
+                    one,
+                    verdict(standings.get(one.worker_id), manager_id),
+                    egress.get(one.worker_id),
                 )
                 for one in beat.workers
             ]
@@ -141,3 +149,12 @@ class Managers:
             forgotten += batch
             if batch < FORGOTTEN_AT_ONCE:
                 return forgotten
+
+
+def _told(one: WorkerReportedState, told: Verdict, now: InForce | None) -> WorkerVerdict:
+    """With the policy that is in force, where that is another one than it was given."""
+    if now is None or now.version == one.egress_version:
+        return WorkerVerdict(worker_id=one.worker_id, verdict=told)
+    return WorkerVerdict(
+        worker_id=one.worker_id, verdict=told, egress=now.policy, egress_version=now.version
+    )

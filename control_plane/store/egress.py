@@ -1,10 +1,13 @@
 """What sessions may reach, as it is kept: an object, empty where nothing was said."""
 
+import hashlib
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
 from contracts.egress import EgressPolicy
+from control_plane.domain.egress import InForce
 from control_plane.store.database import Connection, Unit
 from sql.named import load as load_queries
 
@@ -21,6 +24,11 @@ def kept(policy: EgressPolicy | None) -> str:
 def read(text: str) -> EgressPolicy:
     """Nothing, where nothing was said."""
     return _decode(text)
+
+
+def in_force(text: str) -> InForce:
+    """As Postgres writes an object: equal ones alike."""
+    return InForce(read(text), hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 async def of_project(connection: Connection, project_id: UUID) -> EgressPolicy:
@@ -40,6 +48,13 @@ async def of_worker(connection: Connection, worker_id: UUID) -> EgressPolicy:
     """What is in force for it now. Of no worker: nothing."""
     text: str | None = await connection.fetchval(QUERIES["of_worker"], worker_id)
     return EgressPolicy() if text is None else read(text)
+
+
+async def of_current_workers(
+    connection: Connection, worker_ids: Sequence[UUID]
+) -> dict[UUID, InForce]:
+    records = await connection.fetch(QUERIES["of_current_workers"], list(worker_ids))
+    return {record["id"]: in_force(record["egress"]) for record in records}
 
 
 async def take_denials(unit: Unit, worker_id: UUID, batch_id: UUID) -> bool:

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.egress import EgressPolicy
 from contracts.runs import RunLimits, RunState
 from contracts.workers import WorkerLimits, WorkerState
 from control_plane.domain.claims import Claimant, Payload
+from control_plane.domain.egress import InForce
 from control_plane.domain.limits import effective
 from control_plane.domain.options import StoredOptions
 from control_plane.store import egress
@@ -41,7 +41,7 @@ class GivenRun:
     epoch: int
     starting: bool
     limits: WorkerLimits
-    egress: EgressPolicy
+    egress: InForce
     traceparent: str
 
 
@@ -83,7 +83,7 @@ async def payloads(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID
             worker_limits=effective(
                 read(record["own_worker_limits"]), read(record["app_worker_limits"])
             ),
-            egress=egress.read(record["egress"]),
+            egress=egress.in_force(record["egress"]),
         )
         for record in records
     }
@@ -105,7 +105,7 @@ async def given(connection: Connection, claimant: Claimant) -> list[GivenRun]:
             epoch=record["epoch"],
             starting=record["worker_state"] == WorkerState.CREATING,
             limits=read(record["limits"]),
-            egress=egress.read(record["egress"]),
+            egress=egress.in_force(record["egress"]),
             traceparent=record["traceparent"],
         )
         for record in records

@@ -66,6 +66,7 @@ async def offers_agent(connection: Connection, manager_id: UUID, agent: str) -> 
 async def live_workers(unit: Unit, manager_id: UUID) -> list[WorkerGrant]:
     """Current workers, their tokens left empty."""
     records = await unit.connection.fetch(QUERIES["live_workers"], manager_id)
+    policies = [egress.in_force(record["egress"]) for record in records]
     return [
         WorkerGrant(
             worker_id=record["id"],
@@ -74,9 +75,10 @@ async def live_workers(unit: Unit, manager_id: UUID) -> list[WorkerGrant]:
             epoch=record["epoch"],
             token="",
             limits=read(record["limits"]),
-            egress=egress.read(record["egress"]),
+            egress=policy.policy,
+            egress_version=policy.version,
         )
-        for record in records
+        for record, policy in zip(records, policies, strict=True)
     ]
 
 

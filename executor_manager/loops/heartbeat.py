@@ -30,4 +30,7 @@ class HeartbeatLoop:
             return
         for told in answer:
             if (worker := self.workers.get(told.worker_id)) is not None:
+                if told.egress is not None:
+                    # the relay's supervision brings it there
+                    worker.egress, worker.egress_version = told.egress, told.egress_version
                 self.verdicts.apply(worker, told.verdict)

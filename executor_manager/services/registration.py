@@ -112,6 +112,7 @@ class Registration:
 
     def _renew(self, worker: Worker, grant: WorkerGrant) -> None:
         worker.limits = grant.limits
+        worker.egress_version = grant.egress_version
         now = grant.token or worker.token, grant.egress
         if now == (worker.token, worker.egress):
             return

@@ -52,7 +52,8 @@ class Worker:
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     """What its container may use, when it is made."""
     egress: EgressPolicy = field(default_factory=EgressPolicy)
-    """What its agent may reach: of its newest grant."""
+    """What its agent may reach: as the control plane said last."""
+    egress_version: str = ""
     pushed: tuple[str, EgressPolicy] | None = None
     """Token and policy that the relay took last."""
     steps: list[StartStep] = field(default_factory=list[StartStep])
@@ -105,6 +106,7 @@ class Worker:
             state=self._state(),
             answered=self._answered(now, within),
             idle_seconds=self._idle_seconds(),
+            egress_version=self.egress_version,
         )
 
     def _idle_seconds(self) -> float | None:
@@ -154,6 +156,7 @@ def worker_of(grant: WorkerGrant, stage: Stage) -> Worker:
         stage=stage,
         limits=grant.limits,
         egress=grant.egress,
+        egress_version=grant.egress_version,
     )
 
 

@@ -17,6 +17,14 @@ JOIN projects o ON o.id = s.project_id
 LEFT JOIN apps a ON a.id = s.app_id
 WHERE w.id = $1
 
+-- name: of_current_workers
+SELECT w.id, coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress
+FROM session_workers w
+JOIN sessions s ON s.id = w.session_id
+JOIN projects o ON o.id = s.project_id
+LEFT JOIN apps a ON a.id = s.app_id
+WHERE w.id = ANY($1::uuid[]) AND w.released_at IS NULL AND w.superseded_at IS NULL
+
 -- name: take_denials
 -- A batch is told once; so many are remembered, for a relay tells one after the other.
 UPDATE session_workers SET told_denials = ($2::uuid || told_denials)[1:16]
