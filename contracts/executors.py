@@ -62,5 +62,19 @@ EXECUTOR_DELIVER = Endpoint("/commands", Deliver, Delivered, idempotent=True, de
 
 EXECUTOR_SUPERSEDE = Endpoint("/supersede", Supersede, Empty, idempotent=True, deadline=5.0)
 
+ASSIGNED_FILE = "assigned.json"
+"""In `control_dir` of an executor that was started for nobody yet: an `Assigned`, written whole by
+the manager before it lets the executor go on, once."""
+
+
+class Assigned(Wire, frozen=True, kw_only=True):
+    """Whose a warm container has become."""
+
+    worker_id: UUID
+    session_id: UUID
+    project_id: UUID
+    epoch: int
+
+
 WORKSPACE_FILE = "/workspace/file"
 """GET with `?path=`: one file of the workspace, streamed; `path` is relative to its root."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 
 from chassis.failpoints import arm_from
@@ -9,6 +10,7 @@ from chassis.listening import bind
 from chassis.logs import bound, configure_logging, get_logger
 from chassis.settings import SettingsError, load
 from chassis.telemetry import configure_tracing, stop_tracing
+from executor import warm
 from executor.app import App
 from executor.settings import Settings
 from executor.threads import own_threads
@@ -25,13 +27,10 @@ def main() -> int:
     configure_logging("executor", settings.log_level)
     _configure_tracing(settings.trace_exporter)
     arm_from(settings.failpoints)
-    with bound(
-        session=str(settings.session_id), worker=str(settings.worker_id), epoch=settings.epoch
-    ):
-        try:
-            asyncio.run(_run(settings))
-        finally:
-            stop_tracing()
+    try:
+        asyncio.run(_run(settings))
+    finally:
+        stop_tracing()
     return 0
 
 
@@ -42,10 +41,21 @@ async def _run(settings: Settings) -> None:
     loop.set_default_executor(own_threads())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    await warm.prepare(settings)
     path = str(settings.control_dir / "executor.sock")
-    async with App(settings).running(bind(uds=path)):
-        _log.info("serving", address=path)
-        await stop.wait()
+    listener = bind(uds=path)
+    ours = await warm.until_assigned(settings, stop)
+    if ours is not None:
+        await _serve(ours, listener, stop)
+
+
+async def _serve(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> None:
+    with bound(
+        session=str(settings.session_id), worker=str(settings.worker_id), epoch=settings.epoch
+    ):
+        async with App(settings).running(listener):
+            _log.info("serving", address=listener.getsockname())
+            await stop.wait()
 
 
 def _configure_tracing(exporter: str) -> None:

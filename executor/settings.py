@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Profiles of further agents; it need not be there."""
     model_base_url: str | None = None
     """What comes before `/v1`. None: of the upstream `models`, by the loopback listener's port."""
+    warm: bool = False
+    """Started before anybody asked: whose it becomes its control directory tells, and the ids above
+    are nobody's (`executor.warm`)."""
     egress: tuple[str, ...] = ()
     """What tools find by the same port: of `pypi`, `npm`, `git` and `tunnel`, what the session's
     policy grants."""
