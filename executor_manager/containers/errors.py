@@ -1,6 +1,10 @@
 """What a container backend raises.
 
 BackendError                a reason from a closed list, and what to do about it
+├── Refused                 the installation's rules do not allow what was asked
+│   ├── ImageNotAllowed     the image is not on the list, or not fit
+│   ├── RuntimeMissing      the engine has no such runtime, or it is not on the list
+│   └── TierRefused         this host is not fit for such sessions
 ├── ImageMissing            the image is not there and could not be had
 ├── NoSpace                 the disk, or what it has of inodes, pids or addresses, is used up
 ├── NameTaken               something that is not ours has the container's name
@@ -14,6 +18,22 @@ BackendError                a reason from a closed list, and what to do about it
 
 class BackendError(Exception):
     reason = "backend_failed"
+
+
+class Refused(BackendError):
+    reason = "refused"
+
+
+class ImageNotAllowed(Refused):
+    reason = "image_not_allowed"
+
+
+class RuntimeMissing(Refused):
+    reason = "runtime_missing"
+
+
+class TierRefused(Refused):
+    reason = "tier_refused"
 
 
 class ImageMissing(BackendError):

@@ -1,0 +1,76 @@
+"""The allow-list in front of `docker_configuration`: what an app chose, as what may be made of it.
+
+Refusals name their rule. What an image's name means is looked up once, before anything is made; the
+container, and each one that is made again over its directories, is of that image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from contracts.containers import ContainerChoice, ContainerOffer, allowed_by, canonical
+from contracts.preflight import PreflightFinding
+from executor_manager.containers import preflight
+from executor_manager.containers.docker_configuration import DockerOptions
+from executor_manager.containers.docker_engine import Engine, Image, Info
+from executor_manager.containers.errors import ImageMissing, ImageNotAllowed
+from executor_manager.containers.refusals import require
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    image: str
+    """Its id."""
+    runtime: str
+    """Empty: the engine's default."""
+
+
+@dataclass(slots=True)
+class Broker:
+    engine: Engine
+    options: DockerOptions
+    offer: ContainerOffer = field(default_factory=ContainerOffer)
+
+    def judge(self, info: Info, findings: Sequence[PreflightFinding]) -> None:
+        """What is offered from now on, on this engine."""
+        known = info.runtimes or {}
+        self.offer = ContainerOffer(
+            images=[self.options.image, *self.options.images],
+            runtimes=[one for one in self.options.runtimes if one in known],
+            own_users=preflight.own_users(info),
+            untrusted=preflight.failures(findings),
+        )
+
+    def admit(self, choice: ContainerChoice) -> Admitted:
+        """Raises `Refused`, `ImageMissing`, and as the engine does."""
+        require(self.offer, choice)
+        return Admitted(image=self._image(choice.image).id, runtime=self.offer.runtime_for(choice))
+
+    def _image(self, asked: str) -> Image:
+        if not asked:
+            return self.engine.image(self.options.image)
+        entry = allowed_by(self.offer.images, asked) or asked
+        digest = canonical(asked)[1] or canonical(entry)[1]
+        image = self._pinned(entry, digest) if digest else self.engine.image(asked)
+        if volumes := sorted((image.config.volumes if image.config else None) or {}):
+            raise ImageNotAllowed(
+                f"the image {asked} declares volumes ({', '.join(volumes)}), which the engine would"
+                " make on its own disk, without a limit: build it without VOLUME"
+            )
+        return image
+
+    def _pinned(self, entry: str, digest: str) -> Image:
+        """By its registry's digest, or by its id, where no registry ever gave it one."""
+        name, _ = canonical(entry)
+        repository = name.rpartition(":")[0]
+        for reference in (f"{repository}@{digest}", digest):
+            try:
+                image = self.engine.image(reference)
+            except ImageMissing:
+                continue
+            told = {one.rpartition("@")[2] for one in image.repo_digests or []}
+            if digest in {image.id, *told}:
+                return image
+        raise ImageMissing(
+            f"the engine has no image {repository} of the digest {digest}, and another is not"
+            " allowed: load or pull it on this host"
+        )

@@ -1,0 +1,73 @@
+"""What the engine and its host say of themselves, for the preflight to judge."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from executor_manager.containers.docker_engine import Engine, Info, Versions
+
+MOUNTS = Path("/proc/self/mountinfo")
+IO_URING = Path("/proc/sys/kernel/io_uring_disabled")
+"""From Linux 6.6 on; 2: nobody may."""
+_QUOTAS = frozenset({"prjquota", "pquota"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """Where workspaces lie."""
+
+    path: Path
+    free_bytes: int
+    total_bytes: int
+    filesystem: str
+    project_quota: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    info: Info
+    versions: Versions
+    volume: Volume | None
+    io_uring_disabled: str
+    """As the kernel says it; empty: it does not."""
+
+
+def look(engine: Engine, info: Info, place: Path) -> Facts:
+    """Raises `BackendError`. The kernel is the engine's host's: we run on the same."""
+    return Facts(
+        info=info,
+        versions=engine.versions(),
+        volume=volume(place, MOUNTS.read_text().splitlines()),
+        io_uring_disabled=IO_URING.read_text().strip() if IO_URING.exists() else "",
+    )
+
+
+def volume(place: Path, mountinfo: Sequence[str]) -> Volume | None:
+    """None: it cannot be looked at."""
+    try:
+        usage = shutil.disk_usage(place)
+        real = place.resolve(strict=True)
+    except OSError:
+        return None
+    kind, options = _mount(PurePosixPath(real), mountinfo)
+    return Volume(
+        path=place,
+        free_bytes=usage.free,
+        total_bytes=usage.total,
+        filesystem=kind,
+        project_quota=bool(_QUOTAS & options),
+    )
+
+
+def _mount(path: PurePosixPath, mountinfo: Sequence[str]) -> tuple[str, frozenset[str]]:
+    """The innermost one that holds it: its filesystem, and the options of that."""
+    best, found = -1, ("", frozenset[str]())
+    for line in mountinfo:
+        fields = line.split()
+        target = PurePosixPath(fields[4].replace("\\040", " "))
+        after = fields[fields.index("-") + 1 :]
+        # of two at the same place the later hides the former
+        if path.is_relative_to(target) and len(target.parts) >= best:
+            best, found = len(target.parts), (after[0], frozenset(after[2].split(",")))
+    return found
