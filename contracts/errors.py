@@ -28,6 +28,8 @@ class Code(enum.StrEnum):
     REQUEST_NOT_FOUND = "request_not_found"
     WORKER_NOT_FOUND = "worker_not_found"
     JOB_NOT_FOUND = "job_not_found"
+    MANAGER_NOT_FOUND = "manager_not_found"
+    USER_NOT_FOUND = "user_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CONFLICT = "conflict"
     VERSION_CONFLICT = "version_conflict"
@@ -49,6 +51,7 @@ class Code(enum.StrEnum):
     TOO_LARGE = "too_large"
     UNSUPPORTED_MEDIA = "unsupported_media_type"
     RATE_LIMITED = "rate_limited"
+    LIMIT_REACHED = "limit_reached"
     INTERNAL = "internal"
     DEPENDENCY_UNAVAILABLE = "dependency_unavailable"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -76,6 +79,8 @@ RENDERINGS: dict[Code, Rendering] = {
     Code.REQUEST_NOT_FOUND: Rendering(404, "No such request"),
     Code.WORKER_NOT_FOUND: Rendering(404, "No such worker"),
     Code.JOB_NOT_FOUND: Rendering(404, "No such job"),
+    Code.MANAGER_NOT_FOUND: Rendering(404, "No such manager"),
+    Code.USER_NOT_FOUND: Rendering(404, "No such user"),
     Code.METHOD_NOT_ALLOWED: Rendering(405, "This method is not allowed here"),
     Code.CONFLICT: Rendering(409, "The state does not allow this"),
     Code.VERSION_CONFLICT: Rendering(409, "It was changed meanwhile"),
@@ -97,6 +102,7 @@ RENDERINGS: dict[Code, Rendering] = {
     Code.TOO_LARGE: Rendering(413, "The body is too large"),
     Code.UNSUPPORTED_MEDIA: Rendering(415, "This content type is not understood"),
     Code.RATE_LIMITED: Rendering(429, "Too many requests", retry=True),
+    Code.LIMIT_REACHED: Rendering(429, "A limit set by an administrator is reached", retry=True),
     Code.INTERNAL: Rendering(500, "An unexpected error", retry=True),
     Code.DEPENDENCY_UNAVAILABLE: Rendering(503, "Something this needs is missing", retry=True),
     Code.UPSTREAM_TIMEOUT: Rendering(504, "The service did not answer in time", retry=True),
@@ -115,4 +121,4 @@ class Problem(Wire, frozen=True, kw_only=True):
     details: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     """Per code: `validation_failed` {field, expected}; `expected_seq` {seq};
     `dependency_unavailable` {missing: [{what, how}]}; `illegal_transition` {state, legal};
-    `rate_limited` {retry_after}."""
+    `rate_limited` {retry_after}; `limit_reached` {limit, of, allowed, retry_after}."""

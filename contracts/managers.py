@@ -30,6 +30,17 @@ class Register(Wire, frozen=True, kw_only=True):
     """What its backend really does, by capability."""
 
 
+class Orders(Wire, frozen=True, kw_only=True):
+    """What administrators want of a manager; it follows from the next answer on."""
+
+    max_workers: int | None = None
+    """Never above its own setting; None: that."""
+    warm: int | None = None
+    """Containers kept started beforehand; None: its own setting."""
+    draining: bool = False
+    """Takes nothing new; its workers are saved and released, and live runs go on elsewhere."""
+
+
 class Registered(Wire, frozen=True, kw_only=True):
     incarnation: int
     """Supersedes every lower one of this manager for manager calls."""
@@ -39,6 +50,7 @@ class Registered(Wire, frozen=True, kw_only=True):
     outage_grace_seconds: float
     idle_after_seconds: float
     remove_after_seconds: float
+    orders: Orders = Orders()
 
 
 class WorkerReportedState(Wire, frozen=True, kw_only=True):
@@ -70,6 +82,7 @@ class WorkerVerdict(Wire, frozen=True, kw_only=True):
 
 class HeartbeatAnswer(Wire, frozen=True, kw_only=True):
     workers: list[WorkerVerdict]
+    orders: Orders = Orders()
 
 
 class Claim(Wire, frozen=True, kw_only=True):

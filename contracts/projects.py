@@ -85,7 +85,8 @@ class KeyList(Page, frozen=True, kw_only=True):
 
 class AuditEntry(Wire, frozen=True, kw_only=True):
     id: UUID
-    project_id: UUID
+    project_id: UUID | None
+    """None: of the installation."""
     actor: UUID | None
     action: str
     target: str

@@ -32,6 +32,7 @@ from control_plane.routes.events import EVENT_ROUTES
 from control_plane.routes.human_loop import HUMAN_LOOP_ROUTES
 from control_plane.routes.jobs import JOB_ROUTES
 from control_plane.routes.keys import KEY_ROUTES
+from control_plane.routes.installation import INSTALLATION_ROUTES
 from control_plane.routes.managers import MANAGER_ROUTES
 from control_plane.routes.messages import MESSAGE_ROUTES
 from control_plane.routes.model_gateway import MODEL_GATEWAY_ROUTES
@@ -42,6 +43,7 @@ from control_plane.routes.policies import PROVIDED, guard
 from control_plane.routes.projects import PROJECT_ROUTES
 from control_plane.routes.runs import RUN_ROUTES
 from control_plane.routes.session_workers import SESSION_WORKER_ROUTES
+from control_plane.routes.quotas import QUOTA_ROUTES
 from control_plane.routes.sessions import SESSION_ROUTES
 from control_plane.routes.snapshots import SNAPSHOT_ROUTES
 from control_plane.routes.streams import STREAM_ROUTES
@@ -76,6 +78,8 @@ ROUTES = [
     *SESSION_WORKER_ROUTES,
     *SNAPSHOT_ROUTES,
     *SYSTEM_ROUTES,
+    *QUOTA_ROUTES,
+    *INSTALLATION_ROUTES,
     *TASK_ROUTES,
     *TOOL_ROUTES,
     *OPENAPI_ROUTES,
@@ -166,6 +170,7 @@ class ControlPlane:
             *rescue_loops(services.rescue, self._settings, self._metrics),
             *reconcile_loops(services.reconcile, self._settings, self._metrics),
             *job_loops(services.jobs, self._settings, self._metrics),
+            Loop("quotas", poll, services.quotas.make_room, self._metrics),
             *model_call_loops(services.model_calls, self._metrics),
         ]
 

@@ -16,6 +16,7 @@ from control_plane.services.intake import Intake
 from control_plane.services.jobs import Jobs
 from control_plane.services.keys import Keys
 from control_plane.services.managers import Managers
+from control_plane.services.installation import Installation
 from control_plane.services.model_calls import ModelCalls
 from control_plane.services.model_gateway import ModelGateway
 from control_plane.services.model_upstreams import ModelUpstreams
@@ -25,6 +26,7 @@ from control_plane.services.reconcile import Reconcile
 from control_plane.services.reports import Reports
 from control_plane.services.requests import Requests
 from control_plane.services.rescue import Rescue
+from control_plane.services.quotas import Quotas
 from control_plane.services.run_views import RunViews
 from control_plane.services.runs import Runs
 from control_plane.services.schema import Schema
@@ -65,6 +67,7 @@ class Services:
     model_upstreams: ModelUpstreams
     projector: Projector
     projects: Projects
+    installation: Installation
     reconcile: Reconcile
     reports: Reports
     requests: Requests
@@ -74,6 +77,7 @@ class Services:
     schema: Schema
     session_workers: SessionWorkers
     sessions: Sessions
+    quotas: Quotas
     snapshots: Snapshots
     streams: Streams
     system: System
@@ -110,6 +114,7 @@ def build_services(
         projects=Projects(database, idempotency=shared.idempotency),
         reconcile=shared.reconcile,
         reports=Reports(database, policy),
+        installation=Installation(database),
         requests=Requests(database),
         rescue=shared.rescue,
         run_views=RunViews(database, wakeups, poll_seconds=poll),
@@ -119,6 +124,7 @@ def build_services(
         sessions=shared.sessions,
         snapshots=Snapshots(database, objects),
         streams=Streams(database, shared.fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
+        quotas=Quotas(database),
         system=System(database),
         tasks=Tasks(database, idempotency=shared.idempotency, intake=shared.intake),
         tickets=Tickets(database),

@@ -86,7 +86,7 @@ CREATE TABLE public.apps (
 );
 CREATE TABLE public.audit (
     id uuid NOT NULL,
-    project_id uuid NOT NULL,
+    project_id uuid,
     actor uuid,
     action text NOT NULL,
     target text DEFAULT ''::text NOT NULL,
@@ -112,6 +112,13 @@ ALTER TABLE public.commands ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDEN
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+CREATE TABLE public.default_limits (
+    subject text NOT NULL,
+    max_workers integer,
+    max_queued integer,
+    runs_per_hour integer,
+    CONSTRAINT default_limits_subject_check CHECK ((subject = ANY (ARRAY['project'::text, 'user'::text])))
 );
 CREATE TABLE public.events (
     stream_id uuid NOT NULL,
@@ -211,7 +218,11 @@ CREATE TABLE public.managers (
     last_seen_at timestamp with time zone DEFAULT now() NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     url text DEFAULT ''::text NOT NULL,
-    isolation jsonb DEFAULT '{}'::jsonb NOT NULL
+    isolation jsonb DEFAULT '{}'::jsonb NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    wanted_workers integer,
+    wanted_warm integer,
+    wanted_draining boolean DEFAULT false NOT NULL
 );
 CREATE TABLE public.memberships (
     project_id uuid NOT NULL,
@@ -279,7 +290,10 @@ CREATE TABLE public.projects (
     id uuid NOT NULL,
     name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    egress jsonb DEFAULT '{}'::jsonb NOT NULL
+    egress jsonb DEFAULT '{}'::jsonb NOT NULL,
+    max_workers integer,
+    max_queued integer,
+    runs_per_hour integer
 );
 CREATE TABLE public.run_payloads (
     run_id uuid NOT NULL,
@@ -295,6 +309,11 @@ CREATE TABLE public.run_payloads (
     retry_of uuid,
     traceparent text DEFAULT ''::text NOT NULL,
     created_by uuid
+);
+CREATE TABLE public.run_starts (
+    subject_id uuid NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    run_id uuid NOT NULL
 );
 CREATE TABLE public.runs (
     id uuid NOT NULL,
@@ -317,7 +336,8 @@ CREATE TABLE public.runs (
     started_at timestamp with time zone,
     waiting_since timestamp with time zone,
     finished_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id uuid
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='200', autovacuum_analyze_scale_factor='0.05');
 CREATE TABLE public.session_workers (
@@ -343,7 +363,8 @@ CREATE TABLE public.session_workers (
     steps_told text DEFAULT ''::text NOT NULL,
     idle_since timestamp with time zone,
     unsaved_since timestamp with time zone,
-    told_denials uuid[] DEFAULT '{}'::uuid[] NOT NULL
+    told_denials uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    user_id uuid
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='200', autovacuum_analyze_scale_factor='0.05');
 CREATE TABLE public.sessions (
@@ -472,7 +493,11 @@ CREATE TABLE public.usage (
 CREATE TABLE public.users (
     id uuid NOT NULL,
     name text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    administrator boolean DEFAULT false NOT NULL,
+    max_workers integer,
+    max_queued integer,
+    runs_per_hour integer
 );
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
@@ -490,6 +515,8 @@ ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.commands
     ADD CONSTRAINT commands_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.default_limits
+    ADD CONSTRAINT default_limits_pkey PRIMARY KEY (subject);
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (stream_id, seq);
 ALTER TABLE ONLY public.human_loop_requests
@@ -518,6 +545,8 @@ ALTER TABLE ONLY public.projects
     ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.run_payloads
     ADD CONSTRAINT run_payloads_pkey PRIMARY KEY (run_id);
+ALTER TABLE ONLY public.run_starts
+    ADD CONSTRAINT run_starts_pkey PRIMARY KEY (subject_id, at, run_id);
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.runs
@@ -556,6 +585,7 @@ ALTER TABLE ONLY public.usage
     ADD CONSTRAINT usage_run_id_attempt_source_model_key UNIQUE (run_id, attempt, source, model);
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+CREATE INDEX audit_installation_idx ON public.audit USING btree (id) WHERE (project_id IS NULL);
 CREATE INDEX audit_project_id_id_idx ON public.audit USING btree (project_id, id);
 CREATE INDEX commands_open_idx ON public.commands USING btree (worker_id, "position") WHERE (done_at IS NULL);
 CREATE INDEX commands_start_idx ON public.commands USING btree (worker_id, done_at) WHERE (type = 'start'::text);
@@ -579,21 +609,26 @@ CREATE INDEX runs_claim_id_idx ON public.runs USING btree (claim_id) WHERE (clai
 CREATE INDEX runs_live_idx ON public.runs USING btree (project_id) WHERE (state = ANY (ARRAY['claimed'::public.run_state, 'running'::public.run_state, 'waiting'::public.run_state]));
 CREATE UNIQUE INDEX runs_one_head ON public.runs USING btree (session_id) WHERE (state = ANY (ARRAY['queued'::public.run_state, 'claimed'::public.run_state, 'running'::public.run_state, 'waiting'::public.run_state]));
 CREATE INDEX runs_pending_idx ON public.runs USING btree (session_id, line_no) WHERE (state = 'pending'::public.run_state);
+CREATE INDEX runs_pending_project_idx ON public.runs USING btree (project_id) WHERE (state = 'pending'::public.run_state);
 CREATE INDEX runs_project_idx ON public.runs USING btree (project_id, id);
 CREATE INDEX runs_queued_idx ON public.runs USING btree (project_id, priority, available_at, id) WHERE (state = 'queued'::public.run_state);
 CREATE INDEX runs_session_idx ON public.runs USING btree (session_id, id);
 CREATE INDEX runs_task_idx ON public.runs USING btree (task_id) WHERE (task_id IS NOT NULL);
+CREATE INDEX runs_user_line_idx ON public.runs USING btree (user_id) WHERE (state = ANY (ARRAY['pending'::public.run_state, 'queued'::public.run_state]));
 CREATE INDEX runs_waiting_idx ON public.runs USING btree (waiting_since) WHERE (state = 'waiting'::public.run_state);
 CREATE INDEX session_workers_former_token_idx ON public.session_workers USING btree (former_token_hash) WHERE (former_token_hash IS NOT NULL);
 CREATE INDEX session_workers_lease_idx ON public.session_workers USING btree (lease_until) WHERE ((released_at IS NULL) AND (superseded_at IS NULL));
 CREATE INDEX session_workers_manager_idx ON public.session_workers USING btree (manager_id) WHERE (removed_at IS NULL);
 CREATE UNIQUE INDEX session_workers_one_current ON public.session_workers USING btree (session_id) WHERE ((released_at IS NULL) AND (superseded_at IS NULL));
+CREATE INDEX session_workers_project_idx ON public.session_workers USING btree (project_id) WHERE ((released_at IS NULL) AND (superseded_at IS NULL));
 CREATE UNIQUE INDEX session_workers_token_idx ON public.session_workers USING btree (token_hash);
 CREATE INDEX session_workers_unsaved_idx ON public.session_workers USING btree (unsaved_since) WHERE ((unsaved_since IS NOT NULL) AND (released_at IS NULL) AND (superseded_at IS NULL));
+CREATE INDEX session_workers_user_idx ON public.session_workers USING btree (user_id) WHERE ((released_at IS NULL) AND (superseded_at IS NULL));
 CREATE INDEX snapshots_run_idx ON public.snapshots USING btree (run_id, epoch, attempt, source_seq);
 CREATE INDEX snapshots_session_idx ON public.snapshots USING btree (session_id, id);
 CREATE INDEX task_dependencies_depends_on_idx ON public.task_dependencies USING btree (depends_on);
 CREATE INDEX tickets_expires_at_idx ON public.tickets USING btree (expires_at);
+CREATE INDEX users_limited_idx ON public.users USING btree (id) WHERE (max_workers IS NOT NULL);
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.api_keys

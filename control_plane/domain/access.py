@@ -46,7 +46,9 @@ UNKNOWN: dict[Noun, Code] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A caller, with its user's present roles; a key bound to a project has only that one."""
+    """A caller, with its user's present roles; a key bound to a project has only that one, and
+    administers nothing.
+    """
 
     user_id: UUID
     key_id: UUID
@@ -54,6 +56,8 @@ class Principal:
     name: str
     bound_to: UUID | None
     roles: Mapping[UUID, Role]
+    administrator: bool = False
+    """Of the installation: of its managers and its limits, not of what is in projects."""
 
     def projects(self, action: Action) -> list[UUID]:
         """Where it may do that."""

@@ -116,6 +116,7 @@ def _new_worker(state: SessionState, claimant: Claimant, token: str, policy: Pol
         lease_expired=False,
         token_hash=hash_token(token),
         lease_in=policy.lease,
+        user_id=state.head.user_id if state.head else None,
     )
     state.tell(
         WorkerCreated(worker_id=worker.id, epoch=worker.epoch, manager_id=claimant.manager_id)

@@ -143,6 +143,7 @@ def follow_up(
         cancel_requested=False,
         started=False,
         available=True,
+        user_id=run.user_id,
     )
     state.tell(MessageUser(text=prompt, user_id=request.decided_by), run=new)
     state.follow_ups.append(FollowUp(new, run.id, prompt, request.decided_by, traceparent))

@@ -51,6 +51,8 @@ class RunRow:
     """To write: seconds from now until it may be claimed."""
     cancel_in: float | None = None
     """To write: seconds from now to `cancel_deadline`."""
+    user_id: UUID | None = None
+    """Whose limits it counts for."""
 
 
 @dataclass(slots=True)
@@ -97,6 +99,8 @@ class WorkerRow:
     """To write; for a worker made now."""
     lease_in: float | None = None
     """To write: seconds from now; for a worker made now."""
+    user_id: UUID | None = None
+    """To write: whose limits it counts for; for a worker made now."""
 
 
 class AnswerTo(enum.StrEnum):

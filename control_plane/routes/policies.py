@@ -20,7 +20,7 @@ from contracts.errors import Code
 from control_plane.domain.access import Action, Noun, Principal, WorkerCaller
 from control_plane.services.access import Access
 
-Caller = Literal["anyone", "person", "gateway", "manager", "worker"]
+Caller = Literal["anyone", "person", "administrator", "gateway", "manager", "worker"]
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -70,6 +70,7 @@ GATEWAY_FOR_PERSON = allow(Policy(caller="gateway", for_person=True))
 MANAGER = allow(Policy(caller="manager"))
 WORKER = allow(Policy(caller="worker"))
 SUPERSEDED_WORKER = allow(Policy(caller="worker", superseded=True))
+ADMINISTRATOR = allow(Policy(caller="administrator"))
 ANYONE = allow(Policy(caller="anyone"))
 
 OPEN_PATHS = frozenset({"/healthz", "/api/v1/healthz", "/readyz", "/metrics"})
@@ -88,6 +89,9 @@ async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
             return
         case "person":
             await _person(connection, access, policy)
+        case "administrator":
+            await _person(connection, access, policy)
+            access.require_administrator(cast("Principal", connection.state.principal))
         case "gateway" | "manager":
             access.service(connection.headers.get("authorization"), policy.caller)
             if policy.for_person:

@@ -56,12 +56,24 @@ class Access:
     async def renewed(self, principal: Principal) -> Principal:
         """With the roles of this moment; raises `unauthenticated` when its key was revoked."""
         async with self._database.reading() as connection:
-            roles = await store.roles(
+            standing = await store.standing(
                 connection, user_id=principal.user_id, key_id=principal.key_id
             )
-        if roles is None:
+        if standing is None:
             raise BerthError(Code.UNAUTHENTICATED, "this key was revoked")
-        return dataclasses.replace(principal, roles=_within(principal.bound_to, roles))
+        return dataclasses.replace(
+            principal,
+            roles=_within(principal.bound_to, standing.roles),
+            administrator=standing.administrator and principal.bound_to is None,
+        )
+
+    def require_administrator(self, principal: Principal) -> None:
+        """Raises `forbidden`: that there is an installation is no secret."""
+        if not principal.administrator:
+            raise BerthError(
+                Code.FORBIDDEN,
+                "this is for administrators of the installation, with a key bound to no project",
+            )
 
     def require(self, principal: Principal, action: Action, project_id: UUID) -> None:
         """Raises `project_not_found` for who is no member, `forbidden` for too low a role."""

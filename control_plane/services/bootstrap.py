@@ -8,7 +8,7 @@ from chassis.auth import hash_token, new_token
 from contracts.wire import Wire
 from control_plane.domain.access import Role
 from control_plane.services.keys import KEY_PREFIX
-from control_plane.store import audit, keys, projects
+from control_plane.store import audit, installation, keys, projects
 from control_plane.store.database import Database, Unit
 
 
@@ -33,6 +33,7 @@ class Bootstrap:
             if user_id is None:
                 user_id = await projects.insert_user(unit, user)
             project_id = await self._project(unit, project, user_id)
+            await self._administrator(unit, user_id)
             key_id = await keys.insert(
                 unit,
                 user_id=user_id,
@@ -50,6 +51,18 @@ class Bootstrap:
                 detail={"name": key_name, "user_id": str(user_id), "by": "bootstrap"},
             )
         return Bootstrapped(project_id=project_id, user_id=user_id, key_id=key_id, key=key)
+
+    async def _administrator(self, unit: Unit, user_id: UUID) -> None:
+        """Whoever may run this may do anything to the installation."""
+        if await installation.make_administrator(unit, user_id):
+            await audit.record(
+                unit,
+                None,
+                actor=None,
+                action="administrator.make",
+                target=str(user_id),
+                detail={"by": "bootstrap"},
+            )
 
     async def _project(self, unit: Unit, name: str, user_id: UUID) -> UUID:
         """The user is its owner afterwards: whoever may run this may do anything."""

@@ -10,11 +10,14 @@ from contracts.workers import WorkerGrant
 from control_plane.domain import claims
 from control_plane.domain.claims import Claimant, Timing
 from control_plane.domain.line import Policy
+from control_plane.domain.quotas import Rooms
+from control_plane.services.admission import rooms_for
 from control_plane.services.incarnation import require_incarnation
 from control_plane.services.wakeups import Wakeups
 from control_plane.store import line, session_saves, session_states, workers
 from control_plane.store.database import Database, Unit
 from control_plane.store.session_states import Loaded
+from control_plane.store.workers import ManagerRow
 
 OVERLOOK = 8
 """Candidates looked at for each run wanted: what others hold is passed over."""
@@ -64,15 +67,16 @@ class Claims:
             silent = min(waited, manager.silent_seconds) > self._policy.lease / 2
             if given or manager.draining or silent:
                 return given
+            free = await self._free(unit, manager_id, manager, ask.free)
             wanted = await line.candidates(
-                unit.connection, claimant, room=ask.free > 0, limit=self._batch * OVERLOOK
+                unit.connection, claimant, room=free > 0, limit=self._batch * OVERLOOK
             )
             if not wanted:
                 return []
             await failpoint("claim.candidates")
             loaded = await session_states.lock_free(unit, wanted, self._batch)
             await failpoint("claim.locked")
-            runs = await self._take(unit, loaded, claimant, ask.free)
+            runs = await self._take(unit, loaded, claimant, free)
             await session_saves.save(unit, loaded)
         await failpoint("claim.committed")
         return runs
@@ -82,15 +86,26 @@ class Claims:
     ) -> list[ClaimedRun]:
         heads = [state.head.id for state in loaded.states.values() if state.head is not None]
         payloads = await line.payloads(unit.connection, heads)
+        rooms = await rooms_for(unit, _new_workers(loaded, claimant)) if free else Rooms({})
         runs: list[ClaimedRun] = []
         for state in loaded.states.values():
             if not claims.claimable(state, claimant, room=free > 0) or state.head is None:
+                continue
+            new = state.worker is None
+            if new and not rooms.take(state.session.project_id, state.head.user_id):
                 continue
             payload = payloads[state.head.id]
             given = claims.claim(state, claimant, payload, self._policy, self._timing)
             free -= given.fresh_worker
             runs.append(given)
         return runs
+
+    async def _free(self, unit: Unit, manager_id: UUID, manager: ManagerRow, asked: int) -> int:
+        """What an administrator has set is in force before the manager hears of it."""
+        if manager.wanted_workers is None or not asked:
+            return asked
+        held = await workers.held(unit.connection, manager_id)
+        return min(asked, max(0, manager.wanted_workers - held))
 
     async def _given(self, unit: Unit, claimant: Claimant) -> list[ClaimedRun]:
         """The answer to a claim that is repeated: the same runs, a starting worker's token anew."""
@@ -121,3 +136,14 @@ class Claims:
             )
         await workers.renew_tokens(unit, tokens)
         return runs
+
+
+def _new_workers(loaded: Loaded, claimant: Claimant) -> list[tuple[UUID, UUID | None]]:
+    """Project and user of each that would get one."""
+    return [
+        (state.session.project_id, state.head.user_id)
+        for state in loaded.states.values()
+        if state.worker is None
+        and state.head is not None
+        and claims.claimable(state, claimant, room=True)
+    ]

@@ -82,8 +82,8 @@ class Keys:
                 field="project_id",
                 expected="a project that the user is a member of",
             )
-        roles = await access.roles(unit.connection, user_id=user_id, key_id=new_id())
-        if project_id not in (roles or {}):
+        standing = await access.standing(unit.connection, user_id=user_id, key_id=new_id())
+        if standing is None or project_id not in standing.roles:
             raise BerthError(
                 Code.VALIDATION,
                 "user_id: not a member of this project",

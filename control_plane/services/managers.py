@@ -58,6 +58,7 @@ class Managers:
                 url=ask.url,
                 isolation=msgspec.json.encode(ask.isolation).decode(),
             )
+            manager = await require_incarnation(unit, ask.manager_id, incarnation)
             live = await workers.live_workers(unit, ask.manager_id)
             granted = [msgspec.structs.replace(one, token=new_token("bwt")) for one in live]
             await workers.renew_tokens(
@@ -78,11 +79,12 @@ class Managers:
             outage_grace_seconds=self._settings.outage_grace_seconds,
             idle_after_seconds=self._settings.idle_after_seconds,
             remove_after_seconds=self._settings.remove_after_seconds,
+            orders=manager.orders,
         )
 
     async def heartbeat(self, manager_id: UUID, beat: Heartbeat) -> HeartbeatAnswer:
         async with self._database.unit() as unit:
-            await require_incarnation(unit, manager_id, beat.incarnation)
+            manager = await require_incarnation(unit, manager_id, beat.incarnation)
             await failpoint("heartbeat.begun")
             await workers.heartbeat(
                 unit,
@@ -108,7 +110,8 @@ class Managers:
                     egress.get(one.worker_id),
                 )
                 for one in beat.workers
-            ]
+            ],
+            orders=manager.orders,
         )
 
     async def _release_forgotten(self, beat: Heartbeat) -> None:

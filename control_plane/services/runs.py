@@ -15,6 +15,7 @@ from control_plane.domain import line
 from control_plane.domain.line import Policy
 from control_plane.domain.options import StoredOptions
 from control_plane.domain.session_state import RunRow, SessionState
+from control_plane.services.admission import admit_run
 from control_plane.store import line as line_store
 from control_plane.store import session_saves, session_states
 from control_plane.store.database import Database, Unit
@@ -57,7 +58,9 @@ class Runs:
         retry_of: UUID | None = None,
         traceparent: str = "",
     ) -> Enqueued:
-        """In the caller's transaction. Raises NotFound, or Stale where the session is archived."""
+        """In the caller's transaction. Raises NotFound, Stale where the session is archived, or
+        `limit_reached`.
+        """
         order = Order(prompt, options, by, task_id, retry_of, traceparent)
         loaded = await session_states.lock(unit, [session_id])
         state = loaded.states.get(session_id)
@@ -90,9 +93,14 @@ class Runs:
             cancel_requested=False,
             started=False,
             available=True,
+            user_id=order.by,
         )
+        told = await admit_run(unit, project_id=run.project_id, user_id=order.by, run_id=run.id)
         state.tell(MessageUser(text=order.prompt, user_id=order.by), run=run)
         line.enqueue(state, run)
+        if run.state is RunState.QUEUED and state.worker is None:
+            for warning in told:
+                state.tell(warning, run=run)
         await session_saves.insert_run(
             unit,
             run,

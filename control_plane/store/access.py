@@ -1,5 +1,6 @@
 """Reads who a caller is to what it names."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from control_plane.domain.access import Noun, Role, WorkerCaller
@@ -9,12 +10,21 @@ from sql.named import load as load_queries
 QUERIES = load_queries("access")
 
 
-async def roles(connection: Connection, *, user_id: UUID, key_id: UUID) -> dict[UUID, Role] | None:
-    """By project; None when the key was revoked."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    administrator: bool
+    """Of the installation."""
+    roles: dict[UUID, Role]
+    """By project."""
+
+
+async def standing(connection: Connection, *, user_id: UUID, key_id: UUID) -> Standing | None:
+    """None when the key was revoked."""
     records = await connection.fetch(QUERIES["memberships"], user_id, key_id)
     if records[0]["revoked"]:
         return None
-    return {r["project_id"]: Role(r["role"]) for r in records if r["project_id"] is not None}
+    roles = {r["project_id"]: Role(r["role"]) for r in records if r["project_id"] is not None}
+    return Standing(records[0]["administrator"], roles)
 
 
 async def project_of(connection: Connection, noun: Noun, noun_id: UUID) -> UUID | None:

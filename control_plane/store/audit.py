@@ -12,14 +12,14 @@ from control_plane.store.database import Unit
 
 async def record(
     unit: Unit,
-    project_id: UUID,
+    project_id: UUID | None,
     *,
     actor: UUID | None,
     action: str,
     target: str,
     detail: Mapping[str, Any],
 ) -> None:
-    """In the transaction of the action itself."""
+    """In the transaction of the action itself. No project: it is the installation's."""
     await unit.connection.execute(
         "INSERT INTO audit (id, project_id, actor, action, target, detail)"
         " VALUES ($1, $2, $3, $4, $5, $6::jsonb)",

@@ -1,4 +1,4 @@
-"""The audit as owners see it."""
+"""The audit as owners see it, and the installation's as administrators do."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -10,14 +10,24 @@ from sqlalchemy import Text, cast, select
 from contracts.projects import AuditEntry, AuditPage
 from control_plane.domain.cursors import Window
 from control_plane.store.database import Connection
-from control_plane.store.pages import page
+from control_plane.store.pages import AnySelect, page
 from sql.tables import audit
 
 _audit = audit.c
 
 
 async def listed(connection: Connection, projects: Sequence[UUID], window: Window) -> AuditPage:
-    statement = select(
+    statement = _selected().where(_audit.project_id.in_(projects))
+    return await _page(connection, statement, f"audit {sorted(projects)}", window)
+
+
+async def of_installation(connection: Connection, window: Window) -> AuditPage:
+    statement = _selected().where(_audit.project_id.is_(None))
+    return await _page(connection, statement, "audit of the installation", window)
+
+
+def _selected() -> AnySelect:
+    return select(
         _audit.id,
         _audit.project_id,
         _audit.actor,
@@ -25,14 +35,14 @@ async def listed(connection: Connection, projects: Sequence[UUID], window: Windo
         _audit.target,
         cast(_audit.detail, Text).label("detail"),
         _audit.at,
-    ).where(_audit.project_id.in_(projects))
+    )
+
+
+async def _page(
+    connection: Connection, statement: AnySelect, scope: str, window: Window
+) -> AuditPage:
     items, cursor = await page(
-        connection,
-        statement,
-        key=_audit.id,
-        scope=f"audit {sorted(projects)}",
-        window=window,
-        make=_entry,
+        connection, statement, key=_audit.id, scope=scope, window=window, make=_entry
     )
     return AuditPage(items=items, next_cursor=cursor)
 

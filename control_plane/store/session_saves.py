@@ -170,9 +170,10 @@ async def insert_run(
                     run.line_no,
                     priority,
                     run.max_failures,
+                    run.user_id,
                 )
             ],
-            9,
+            10,
         ),
     )
     await unit.connection.execute(
@@ -201,16 +202,18 @@ async def _save_workers(unit: Unit, loaded: Loaded, states: list[SessionState]) 
     if fresh:
         rows = [
             (w.id, w.project_id, w.session_id, w.epoch, w.manager_id, w.state.value, w.token_hash,
-             kept(w.limits), w.lease_in)
+             kept(w.limits), w.lease_in, w.user_id)
             for w in fresh
         ]  # fmt: skip
-        await unit.connection.execute(QUERIES["insert_workers"], *_columns(rows, 9))
+        await unit.connection.execute(QUERIES["insert_workers"], *_columns(rows, 10))
     changed = [w for w in workers if w.id in loaded.workers and loaded.workers[w.id] != w]
     if changed:
         rows = [_worker_change(w) for w in changed]
         done = await unit.connection.fetch(QUERIES["update_workers"], *_columns(rows, 12))
         if len(done) != len(changed):
             raise LockBroken("a worker ended meanwhile")
+        if any(w.released or w.superseded for w in changed):
+            unit.wakes.queue = True  # whoever waits for a limit of workers may have its turn now
 
 
 def _worker_change(worker: WorkerRow) -> tuple[Any, ...]:

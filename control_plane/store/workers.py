@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from contracts.managers import Orders
 from contracts.workers import WorkerGrant, WorkerState
 from control_plane.domain.session_state import WorkerRow
 from control_plane.store import egress
@@ -18,8 +19,20 @@ QUERIES = load("workers")
 class ManagerRow:
     incarnation: int
     draining: bool
+    """It says so, or an administrator wants it."""
     silent_seconds: float
     """Since its last heartbeat or registration, by the database's clock."""
+    wanted_workers: int | None = None
+    wanted_warm: int | None = None
+    wanted_draining: bool = False
+
+    @property
+    def orders(self) -> Orders:
+        return Orders(
+            max_workers=self.wanted_workers,
+            warm=self.wanted_warm,
+            draining=self.wanted_draining,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,11 @@ async def register(
 async def manager(connection: Connection, manager_id: UUID) -> ManagerRow | None:
     record = await connection.fetchrow(QUERIES["incarnation"], manager_id)
     return ManagerRow(**row(record)) if record else None
+
+
+async def held(connection: Connection, manager_id: UUID) -> int:
+    """How many current workers it has."""
+    return await connection.fetchval(QUERIES["held_workers"], manager_id)
 
 
 async def offers_agent(connection: Connection, manager_id: UUID, agent: str) -> bool:

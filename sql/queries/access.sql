@@ -1,7 +1,8 @@
 -- name: memberships
--- Who a caller is to each project, and whether the key was revoked since it was signed.
-SELECT k.revoked, m.project_id, m.role::text AS role
-FROM (SELECT EXISTS (SELECT FROM api_keys WHERE id = $2 AND revoked_at IS NOT NULL) AS revoked) AS k
+-- Who a caller is to the installation and to each project, and whether the key was revoked since it was signed.
+SELECT k.revoked, k.administrator, m.project_id, m.role::text AS role
+FROM (SELECT EXISTS (SELECT FROM api_keys WHERE id = $2 AND revoked_at IS NOT NULL) AS revoked,
+             EXISTS (SELECT FROM users WHERE id = $1 AND administrator) AS administrator) AS k
 LEFT JOIN memberships m ON m.user_id = $1
 
 -- name: project_of_session

@@ -9,6 +9,7 @@ FROM runs r JOIN run_payloads p ON p.run_id = r.id WHERE r.id = $1
 -- name: candidates
 -- Sessions whose head may be claimed by manager $1, fair between projects: by priority, then by how much of a
 -- project is live or stands before it, then by age. A loose index scan finds the projects that have queued runs.
+-- What would need one worker more than its project or its user may have stands in nobody's way.
 WITH RECURSIVE waiting AS (
   (SELECT project_id FROM runs WHERE state = 'queued' ORDER BY project_id LIMIT 1)
   UNION ALL
@@ -20,6 +21,28 @@ WITH RECURSIVE waiting AS (
 live AS (
   SELECT project_id, count(*) AS runs FROM runs
   WHERE state IN ('claimed', 'running', 'waiting') GROUP BY project_id
+),
+full_projects AS MATERIALIZED (
+  SELECT w.project_id AS id
+  FROM waiting w
+  JOIN projects p ON p.id = w.project_id
+  JOIN default_limits d ON d.subject = 'project'
+  WHERE coalesce(p.max_workers, d.max_workers) <=
+        (SELECT count(*) FROM session_workers s WHERE s.project_id = w.project_id
+         AND s.released_at IS NULL AND s.superseded_at IS NULL)
+),
+full_users AS MATERIALIZED (
+  SELECT u.id FROM users u
+  WHERE u.max_workers IS NOT NULL
+    AND u.max_workers <= (SELECT count(*) FROM session_workers s WHERE s.user_id = u.id
+                          AND s.released_at IS NULL AND s.superseded_at IS NULL)
+  UNION ALL
+  SELECT s.user_id
+  FROM default_limits d
+  JOIN session_workers s ON s.released_at IS NULL AND s.superseded_at IS NULL
+  JOIN users u ON u.id = s.user_id AND u.max_workers IS NULL
+  WHERE d.subject = 'user' AND d.max_workers IS NOT NULL
+  GROUP BY s.user_id, d.max_workers HAVING count(*) >= d.max_workers
 )
 SELECT c.session_id
 FROM waiting w
@@ -31,7 +54,9 @@ CROSS JOIN LATERAL (
         AND s.released_at IS NULL AND s.superseded_at IS NULL
   WHERE r.project_id = w.project_id AND r.state = 'queued' AND r.available_at <= now()
     AND r.agent = ANY($2::text[])
-    AND CASE WHEN s.id IS NULL THEN $3::bool
+    AND CASE WHEN s.id IS NULL
+             THEN $3::bool AND NOT EXISTS (SELECT FROM full_projects f WHERE f.id = r.project_id)
+                  AND NOT EXISTS (SELECT FROM full_users f WHERE f.id = r.user_id)
              ELSE s.manager_id = $1 AND s.stop_requested_at IS NULL END
   ORDER BY r.priority, r.available_at, r.id
   LIMIT $4

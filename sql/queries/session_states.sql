@@ -29,14 +29,14 @@ ORDER BY id FOR UPDATE
 -- name: heads
 SELECT id, project_id, session_id, task_id, agent, state::text AS state, line_no, attempt, failures,
        losses, max_failures, claim_id, worker_id, cancel_requested_at IS NOT NULL AS cancel_requested,
-       started_at IS NOT NULL AS started, available_at <= clock_timestamp() AS available
+       started_at IS NOT NULL AS started, available_at <= clock_timestamp() AS available, user_id
 FROM runs
 WHERE session_id = ANY($1::uuid[]) AND state IN ('queued', 'claimed', 'running', 'waiting')
 
 -- name: run
 SELECT id, project_id, session_id, task_id, agent, state::text AS state, line_no, attempt, failures,
        losses, max_failures, claim_id, worker_id, cancel_requested_at IS NOT NULL AS cancel_requested,
-       started_at IS NOT NULL AS started, available_at <= clock_timestamp() AS available
+       started_at IS NOT NULL AS started, available_at <= clock_timestamp() AS available, user_id
 FROM runs WHERE id = $1
 
 -- name: requests
@@ -93,17 +93,17 @@ FROM unnest($1::uuid[], $2::text[]) AS new (run_id, resume)
 WHERE run_payloads.run_id = new.run_id
 
 -- name: insert_runs
-INSERT INTO runs (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures)
-SELECT id, project_id, session_id, task_id, agent, state::run_state, line_no, priority, max_failures
+INSERT INTO runs (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures, user_id)
+SELECT id, project_id, session_id, task_id, agent, state::run_state, line_no, priority, max_failures, user_id
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
-            $8::smallint[], $9::int[])
-  AS new (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures)
+            $8::smallint[], $9::int[], $10::uuid[])
+  AS new (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures, user_id)
 
 -- name: insert_follow_ups
 -- Runs that go on from where another one asked, with its priority.
-INSERT INTO runs (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures)
+INSERT INTO runs (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures, user_id)
 SELECT new.id, new.project_id, new.session_id, new.task_id, new.agent, new.state::run_state,
-       new.line_no, asking.priority, new.max_failures
+       new.line_no, asking.priority, new.max_failures, asking.user_id
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
             $8::int[], $9::uuid[])
   AS new (id, project_id, session_id, task_id, agent, state, line_no, max_failures, asked_by)
@@ -133,12 +133,12 @@ RETURNING runs.id, runs.session_id, runs.task_id, runs.agent, runs.attempt
 
 -- name: insert_workers
 INSERT INTO session_workers
-  (id, project_id, session_id, epoch, manager_id, state, token_hash, limits, lease_until)
+  (id, project_id, session_id, epoch, manager_id, state, token_hash, limits, lease_until, user_id)
 SELECT id, project_id, session_id, epoch, manager_id, state::worker_state, token_hash, limits::jsonb,
-       clock_timestamp() + make_interval(secs => lease)
+       clock_timestamp() + make_interval(secs => lease), user_id
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[],
-            $8::text[], $9::float8[])
-  AS new (id, project_id, session_id, epoch, manager_id, state, token_hash, limits, lease)
+            $8::text[], $9::float8[], $10::uuid[])
+  AS new (id, project_id, session_id, epoch, manager_id, state, token_hash, limits, lease, user_id)
 
 -- name: update_workers
 -- Guarded: what ended stays ended.

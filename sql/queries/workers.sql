@@ -9,9 +9,14 @@ ON CONFLICT (id) DO UPDATE SET
 RETURNING incarnation
 
 -- name: incarnation
-SELECT incarnation, draining,
+SELECT incarnation, draining OR wanted_draining AS draining, wanted_workers, wanted_warm, wanted_draining,
        extract(epoch FROM clock_timestamp() - last_seen_at)::float8 AS silent_seconds
 FROM managers WHERE id = $1
+
+-- name: held_workers
+-- How many current workers manager $1 has.
+SELECT count(*)::int FROM session_workers
+WHERE manager_id = $1 AND removed_at IS NULL AND released_at IS NULL AND superseded_at IS NULL
 
 -- name: offers_agent
 -- Can manager $1 run agent $2, by what it said when it registered?

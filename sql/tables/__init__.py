@@ -13,9 +13,11 @@ from sql.tables.projects import (
     apps,
     audit,
     idempotency_keys,
+    default_limits,
     memberships,
     projects,
     users,
+    run_starts,
 )
 from sql.tables.runs import run_payloads, runs, todos, usage
 from sql.tables.sessions import events, sessions, snapshots, streams
@@ -29,6 +31,7 @@ __all__ = [
     "audit",
     "commands",
     "events",
+    "default_limits",
     "human_loop_requests",
     "idempotency_keys",
     "job_members",
@@ -44,6 +47,7 @@ __all__ = [
     "run_payloads",
     "runs",
     "session_workers",
+    "run_starts",
     "sessions",
     "snapshots",
     "streams",

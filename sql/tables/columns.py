@@ -75,3 +75,8 @@ def in_run(*, ondelete: str = "CASCADE") -> ForeignKeyConstraint:
     return ForeignKeyConstraint(
         ["project_id", "run_id"], ["runs.project_id", "runs.id"], ondelete=ondelete
     )
+
+
+def limits() -> list[Column[object]]:
+    """Of a project or a user: None leaves it to the installation's default, if there is one."""
+    return [Column(name, Integer) for name in ("max_workers", "max_queued", "runs_per_hour")]

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -12,13 +13,15 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 
 from sql.tables.columns import (
     created,
+    flag,
     json,
+    limits,
     metadata,
-    required,
     row_id,
     time,
     words,
@@ -32,9 +35,40 @@ projects = Table(
     Column("name", Text, nullable=False),
     json("egress"),
     created(),
+    *limits(),
 )
 
-users = Table("users", metadata, row_id(), Column("name", Text, nullable=False), created())
+users = Table(
+    "users",
+    metadata,
+    row_id(),
+    Column("name", Text, nullable=False),
+    created(),
+    flag("administrator"),
+    *limits(),
+    Index("users_limited_idx", "id", postgresql_where=text("max_workers IS NOT NULL")),
+)
+
+default_limits = Table(
+    "default_limits",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    *limits(),
+    CheckConstraint("subject IN ('project', 'user')", name="subject"),
+)
+
+run_starts = Table(
+    "run_starts",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column(
+        "at",
+        DateTime(timezone=True),
+        primary_key=True,
+        server_default=text("clock_timestamp()"),
+    ),
+    Column("run_id", Uuid, primary_key=True),
+)
 
 memberships = Table(
     "memberships",
@@ -92,11 +126,12 @@ audit = Table(
     "audit",
     metadata,
     row_id(),
-    required("project_id"),
+    Column("project_id", Uuid),
     Column("actor", Uuid),
     Column("action", Text, nullable=False),
     words("target"),
     json("detail"),
     created("at"),
     Index(None, "project_id", "id"),
+    Index("audit_installation_idx", "id", postgresql_where=text("project_id IS NULL")),
 )

@@ -55,6 +55,7 @@ runs = Table(
     time("waiting_since"),
     time("finished_at"),
     created(),
+    Column("user_id", Uuid),
     UniqueConstraint("project_id", "id"),
     in_session(),
     ForeignKeyConstraint(["project_id", "task_id"], ["tasks.project_id", "tasks.id"]),
@@ -78,6 +79,8 @@ runs = Table(
         postgresql_where=text("state = 'queued'"),
     ),
     Index("runs_pending_idx", "session_id", "line_no", postgresql_where=text("state = 'pending'")),
+    Index("runs_pending_project_idx", "project_id", postgresql_where=text("state = 'pending'")),
+    Index("runs_user_line_idx", "user_id", postgresql_where=text("state IN ('pending', 'queued')")),
     Index(
         "runs_cancel_deadline_idx",
         "cancel_deadline",

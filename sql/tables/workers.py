@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    Integer,
     Table,
     Text,
     UniqueConstraint,
@@ -46,6 +47,10 @@ managers = Table(
     flag("draining"),
     created("last_seen_at"),
     created(),
+    integer("version", 1),
+    Column("wanted_workers", Integer),
+    Column("wanted_warm", Integer),
+    flag("wanted_draining"),
 )
 
 session_workers = Table(
@@ -74,6 +79,7 @@ session_workers = Table(
     time("unsaved_since"),
     Column("told_denials", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     created(),
+    Column("user_id", Uuid),
     UniqueConstraint("session_id", "epoch"),
     UniqueConstraint("project_id", "id"),
     in_session(),
@@ -86,6 +92,16 @@ session_workers = Table(
     Index(
         "session_workers_lease_idx",
         "lease_until",
+        postgresql_where=text("released_at IS NULL AND superseded_at IS NULL"),
+    ),
+    Index(
+        "session_workers_project_idx",
+        "project_id",
+        postgresql_where=text("released_at IS NULL AND superseded_at IS NULL"),
+    ),
+    Index(
+        "session_workers_user_idx",
+        "user_id",
         postgresql_where=text("released_at IS NULL AND superseded_at IS NULL"),
     ),
     Index("session_workers_manager_idx", "manager_id", postgresql_where=text("removed_at IS NULL")),
