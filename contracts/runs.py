@@ -2,7 +2,7 @@
 
 import datetime
 import enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -126,6 +126,8 @@ class Run(Wire, frozen=True, kw_only=True):
     next_retry_at: datetime.datetime | None = None
     place: int | None = None
     """How many runs of its session stand before it; 0 is the head."""
+    waits_for_limit: Literal["project", "user"] | None = None
+    """Queued, and whose limit of workers it waits for; told of one run, not in lists."""
     parked: bool = False
     cancel_requested: bool = False
     unsaved: bool = False

@@ -15,9 +15,10 @@ from chassis.loop import Loop
 from contracts.managers import Registered
 from executor_manager import wiring
 from executor_manager.containers.errors import BackendError
-from executor_manager.loops import claim, commands
+from executor_manager.loops import claim, commands, drain
 from executor_manager.loops.claim import ClaimLoop
 from executor_manager.loops.commands import CommandLoop
+from executor_manager.loops.drain import DrainLoop
 from executor_manager.loops.heartbeat import HeartbeatLoop
 from executor_manager.loops.idle import IdleLoop
 from executor_manager.loops.status import StatusLoop
@@ -27,6 +28,7 @@ from executor_manager.routes.version import version
 from executor_manager.routes.workspace import workspace_route
 from executor_manager.services.agents import available_agents
 from executor_manager.services.draining import Draining
+from executor_manager.services.orders import OrderBook
 from executor_manager.services.registration import Registration
 from executor_manager.services.state_directory import host_name
 from executor_manager.services.verdicts import Verdicts
@@ -36,6 +38,8 @@ from executor_manager.settings import Settings
 
 STARTING_DEADLINES = 4
 """A start may wait for others before it: for so many deadlines it counts as answering."""
+
+WARM_INTERVAL = 1.0
 
 _log = get_logger()
 
@@ -51,11 +55,17 @@ class Manager:
         self.workspaces = Workspaces(
             control_plane=host.control_plane, workers=host.workers, executors=host.executors
         )
+        self._orders = OrderBook(
+            workers=host.workers,
+            warm=host.startup.warm,
+            own_max_workers=settings.max_workers,
+            own_warm=settings.warm_containers,
+        )
         self._registration = Registration(
             manager_id=manager_id,
             name=settings.name or host_name(),
             url=settings.advertise_url or wiring.own_url(settings),
-            max_workers=settings.max_workers,
+            orders=self._orders,
             control_plane=host.control_plane,
             workers=host.workers,
             duties=host.duties,
@@ -126,11 +136,14 @@ class Manager:
             idle_after_when_full=settings.idle_after_when_full_seconds,
         )
         watch = self._supervision_loop()
+        warm = partial(host.startup.warm.run_once, host.startup.fresh)
         self._loop("status", settings.status_interval_seconds, self._status.run_once)
         self._loop("heartbeat", registered.heartbeat_seconds, self._heartbeat.run_once)
         self._loop("supervision", settings.supervision_interval_seconds, watch.run_once)
         self._loop("commands", commands.INTERVAL, told.run_once)
         self._loop("idle", settings.idle_interval_seconds, idle.run_once)
+        self._loop("warm", WARM_INTERVAL, warm)
+        self._loop("drain", drain.INTERVAL, self._drain_loop().run_once)
         self._loop("claim", claim.INTERVAL, claims.run_once)
 
     def _heartbeat_loop(self, registered: Registered) -> HeartbeatLoop:
@@ -143,10 +156,18 @@ class Manager:
                 retirement=self._retirement,
                 remove_after=registered.remove_after_seconds,
             ),
+            orders=self._orders,
             within=Within(
                 answered=settings.answered_within_seconds,
                 starting=STARTING_DEADLINES * settings.activate_deadline_seconds,
             ),
+        )
+
+    def _drain_loop(self) -> DrainLoop:
+        return DrainLoop(
+            workers=self.host.workers,
+            control_plane=self.host.control_plane,
+            orders=self._orders,
         )
 
     def _supervision_loop(self) -> SupervisionLoop:
@@ -167,7 +188,8 @@ class Manager:
     async def _drain(self) -> None:
         if self._heartbeat is None:
             return  # never registered: there is nobody to drain to
-        self._heartbeat.draining = True
+        self._heartbeat.draining = self._orders.ended = True
+        self.host.startup.warm.size = 0
         await self._loops["claim"].stop()
         _log.info("draining", workers=sum(1 for _ in self.host.workers))
         await Draining(
@@ -185,6 +207,7 @@ class Manager:
         await self._status.stop()
         await self._delivery.stop()
         await self.host.duties.stop()
+        await self.host.startup.warm.drain()
         if self._settings.drain_on_stop:
             await self.host.relay.stop()
         await self.host.executors.close()

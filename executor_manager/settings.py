@@ -53,6 +53,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of an agent's HOME, in memory; its own sessions are in the workspace."""
     container_log_mib: Count = 10
     max_workers: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
+    warm_containers: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """With `docker`: containers kept started and paused beforehand, besides `max_workers` and never
+    more than those; a session that asks for nothing special begins in one. Some 80 MiB each."""
     activations_at_once: Count = 4
     executor_python: Path | None = None
     """The interpreter that runs executors; none: our own."""

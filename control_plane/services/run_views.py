@@ -3,6 +3,8 @@
 import asyncio
 from uuid import UUID
 
+import msgspec
+
 from chassis.errors import NotFound
 from contracts.errors import Code
 from contracts.runs import TERMINAL, Run, RunOutput, RunPage, RunState
@@ -10,7 +12,7 @@ from contracts.sessions import Todos
 from contracts.usage import RunUsage
 from control_plane.domain.cursors import Window
 from control_plane.services.wakeups import Wakeups
-from control_plane.store import model_calls
+from control_plane.store import model_calls, quotas
 from control_plane.store import runs as store
 from control_plane.store.database import Database
 from control_plane.store.runs import RunFilter
@@ -26,7 +28,11 @@ class RunViews:
 
     async def get(self, run_id: UUID) -> Run:
         async with self._database.reading() as connection:
-            return _known(await store.get(connection, run_id), run_id)
+            run = _known(await store.get(connection, run_id), run_id)
+            if run.state is not RunState.QUEUED:
+                return run
+            limit = await quotas.waits_for(connection, run_id)
+        return msgspec.structs.replace(run, waits_for_limit=limit)
 
     async def listed(
         self,

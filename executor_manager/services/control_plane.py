@@ -21,13 +21,13 @@ from contracts.managers import (
     Claim,
     ClaimedRun,
     Heartbeat,
+    HeartbeatAnswer,
     PollCommands,
     Register,
     Registered,
     WorkerChange,
     WorkerCommand,
     WorkerReportedState,
-    WorkerVerdict,
 )
 from contracts.tickets import REDEEM_TICKET, Redeemed, RedeemTicket
 from executor_manager.services.workers import Worker
@@ -60,14 +60,13 @@ class ControlPlane:
 
     async def heartbeat(
         self, workers: list[WorkerReportedState], *, draining: bool
-    ) -> list[WorkerVerdict]:
+    ) -> HeartbeatAnswer:
         """Never held back by an open breaker: leases run out while it is."""
-        answer = await self._call(
+        return await self._call(
             HEARTBEAT,
             lambda now: Heartbeat(incarnation=now, draining=draining, workers=workers),
             paced=True,
         )
-        return answer.workers
 
     async def claim(
         self, claim_id: UUID, *, free: int, agents: list[str], wait: float

@@ -15,6 +15,7 @@ from executor_manager.containers.errors import BackendError
 from executor_manager.services.activation import Activation
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.duties import Duties, Gravity
+from executor_manager.services.orders import OrderBook
 from executor_manager.services.workers import HAS_PROCESS, Stage, Worker, Workers, worker_of
 
 RETRY_FIRST = 0.2
@@ -29,7 +30,7 @@ class Registration:
     name: str
     url: str
     """Where gateways reach us; empty: nowhere."""
-    max_workers: int
+    orders: OrderBook
     control_plane: ControlPlane
     workers: Workers
     duties: Duties
@@ -86,7 +87,7 @@ class Registration:
                 name=self.name,
                 url=self.url,
                 backend=backend.kind,
-                max_workers=self.max_workers,
+                max_workers=self.orders.own_max_workers,
                 agents=offers,
                 isolation=backend.capabilities.kept(),
             )
@@ -97,6 +98,7 @@ class Registration:
             workers=len(answer.workers),
             agents=self.agents,
         )
+        self.orders.follow(answer.orders)
         for grant in answer.workers:
             worker = self.workers.get(grant.worker_id)
             if worker is not None and worker.token:

@@ -161,7 +161,7 @@ def worker_of(grant: WorkerGrant, stage: Stage) -> Worker:
 
 
 class Workers:
-    """`room_made` is set when a worker gives its place back."""
+    """`room_made` is set when a worker gives its place back, or there are more places."""
 
     def __init__(self, max_workers: int) -> None:
         self._max_workers = max_workers
@@ -186,6 +186,13 @@ class Workers:
         worker.stage = stage
         worker.staged_at = asyncio.get_running_loop().time()
         if stage not in HAS_PROCESS:
+            self.room_made.set()
+
+    def resize(self, max_workers: int) -> None:
+        """Who is there stays, also where there are fewer places then."""
+        more = max_workers > self._max_workers
+        self._max_workers = max_workers
+        if more:
             self.room_made.set()
 
     @property
