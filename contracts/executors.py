@@ -76,5 +76,9 @@ class Assigned(Wire, frozen=True, kw_only=True):
     epoch: int
 
 
+ENDED_FILE = "ended"
+"""In `control_dir`, a reason: how the executor before ended, where its host knows; written by the
+manager before it starts another in the same epoch."""
+
 WORKSPACE_FILE = "/workspace/file"
 """GET with `?path=`: one file of the workspace, streamed; `path` is relative to its root."""

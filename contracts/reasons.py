@@ -25,11 +25,17 @@ class Reason(enum.StrEnum):
     MODEL_UNAVAILABLE = "model_unavailable"
     MODEL_BAD_REQUEST = "model_bad_request"
     MODEL_STREAM_CUT = "model_stream_cut"
+    OUT_OF_MEMORY = "out_of_memory"
+    DISK_FULL = "disk_full"
     REQUIRED_PATHS_MISSING = "required_paths_missing"
     RESTORE_FAILED = "restore_failed"
     EXECUTOR_INTERRUPTED = "executor_interrupted"
     WORKER_LOST = "worker_lost"
     WORKER_START_FAILED = "worker_start_failed"
+    IMAGE_NOT_ALLOWED = "image_not_allowed"
+    IMAGE_MISSING = "image_missing"
+    RUNTIME_MISSING = "runtime_missing"
+    TIER_REFUSED = "tier_refused"
     WORKER_LOST_REPEATEDLY = "worker_lost_repeatedly"
     WORKER_REMOVED = "worker_removed"
     DRAINED = "drained"
@@ -86,11 +92,34 @@ ADVICE: dict[Reason, Advice] = {
     Reason.MODEL_STREAM_CUT: Advice(
         "An answer of the model was cut on its way and never came whole; ask it to continue.", True
     ),
+    Reason.OUT_OF_MEMORY: Advice(
+        "The session used up its memory: raise its memory_mib, or have it do less at once.", True
+    ),
+    Reason.DISK_FULL: Advice(
+        "The session's files need more than its disk_mib: raise it, or delete some of them.", False
+    ),
     Reason.REQUIRED_PATHS_MISSING: Advice("Add the missing paths to the workspace.", False),
     Reason.RESTORE_FAILED: Advice("The snapshot could not be restored; see the detail.", True),
     Reason.EXECUTOR_INTERRUPTED: Advice("The executor was restarted; it is tried again.", True),
     Reason.WORKER_LOST: Advice("The worker was lost; it is tried again.", True),
     Reason.WORKER_START_FAILED: Advice("The worker did not become ready; see its log.", True),
+    Reason.IMAGE_NOT_ALLOWED: Advice(
+        "Give the app an image that is allowed, or have an administrator add it to BERTH_IMAGES.",
+        False,
+    ),
+    Reason.IMAGE_MISSING: Advice(
+        "Have an administrator load or pull the image on the hosts: managers never do.", True
+    ),
+    Reason.RUNTIME_MISSING: Advice(
+        "Give the app another runtime, or have it installed, set up in the engine, and named in"
+        " BERTH_RUNTIMES.",
+        False,
+    ),
+    Reason.TIER_REFUSED: Advice(
+        "Have an administrator mend what berth doctor finds on the hosts; only then may untrusted"
+        " sessions run there.",
+        False,
+    ),
     Reason.WORKER_LOST_REPEATEDLY: Advice(
         "Several workers in a row were lost with this run: look at its limits and at the host.",
         True,

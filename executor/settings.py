@@ -48,6 +48,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_entries: int = 2_000_000
     """Files, directories and links in a workspace."""
     max_bytes: int = 100 * 1024 * 1024 * 1024
+    disk_bytes: int | None = None
+    """The workspace's limit, where the kernel holds none: it is measured while an agent runs, and
+    a run that is over it is ended."""
+    disk_look_seconds: float = 5.0
+    """Between two looks, at least."""
+    cgroup_dir: Path | None = None
+    """Of a container of our own: its count of processes that were ended for want of memory."""
     log_level: str = "info"
     trace_exporter: str = "none"
     failpoints: str = ""

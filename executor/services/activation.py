@@ -7,7 +7,7 @@ what its predecessor left in the spool and reports that predecessor's attempts a
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 from chassis.failpoints import failpoint
@@ -15,14 +15,14 @@ from chassis.logs import get_logger
 from chassis.telemetry import span
 from contracts.events import WorkerStep, WorkspaceRestored
 from contracts.executors import ExecutorPhase
-from contracts.reasons import Reason
 from contracts.snapshots import RestorePlan, RestorePoint, SnapshotKind
 from contracts.spool import RunInterrupted
 from executor.notes import Restored
+from executor.services.former_end import forget_end, read_end
 from executor.services.leftovers import end_leftovers
 from executor.services.worker import Worker
 from executor.threads import in_thread
-from executor.workspace.errors import RestoreFailed, WorkspaceError
+from executor.workspace.errors import RestoreFailed, WorkspaceError, is_full
 from executor.workspace.restoring import is_empty, missing_paths, restore, wipe
 
 StepName = Literal["restore", "link", "validate", "ready"]
@@ -45,6 +45,7 @@ class Activation:
         self._identity = worker.threads.identity
         self._loopback = worker.loopback
         self._worker_id = worker.settings.worker_id
+        self._control_dir = worker.settings.control_dir
         self._spool = worker.spool
         self._notes = worker.notes
         self._reporter = worker.reporter
@@ -74,18 +75,20 @@ class Activation:
         await self._spool.drained()
         await self._saves.plan()
         await self._saves.recall_base()
+        ended = await in_thread(read_end, self._control_dir)
         for note in self._notes.live:
             await self._reporter.entry(
                 RunInterrupted(
                     **self._reporter.stamp(),
                     run_id=note.run_id,
                     attempt=note.attempt,
-                    reason=Reason.EXECUTOR_INTERRUPTED,
-                    detail="the executor was restarted",
+                    reason=ended.reason,
+                    detail=ended.detail,
                 )
             )
             await failpoint("activation.after_interrupted")
             self._notes.attempt_over(note)
+        await in_thread(forget_end, self._control_dir)
         async with self._step("link"):
             await self._agent_data.link_last()
 
@@ -111,22 +114,32 @@ class Activation:
             raise RestoreFailed("workspace_not_empty", "and nothing says what is in it")
         self._notes.begin_restore()
         failures: list[str] = []
+        full = False
         for number, point in enumerate(plan.points, start=1):
             last = number == len(plan.points)
-            why = await self._restore_point(point, check_agent=not last)
-            if why is None:
+            failure = await self._restore_point(point, check_agent=not last)
+            if failure is None:
                 return point
-            failures.append(why)
-            _log.warning("restore_point_failed", snapshot=str(point.snapshot_id), reason=why)
+            full = full or is_full(failure)
+            failures.append(str(failure))
+            _log.warning(
+                "restore_point_failed", snapshot=str(point.snapshot_id), error=failures[-1]
+            )
         if plan.points:
-            raise RestoreFailed("restore_failed", "; ".join(failures))
+            # nothing half-restored stays, whoever looks
+            with suppress(OSError):
+                await self._tree.run(wipe)
+            reason = "disk_full" if full else "restore_failed"
+            raise RestoreFailed(reason, "; ".join(failures))
         await self._tree.run(wipe)
         await self._link()
         self._saves.dirty = plan.head is not None
         await self._reporter.event(WorkspaceRestored(snapshot_id=None))
         return None
 
-    async def _restore_point(self, point: RestorePoint, *, check_agent: bool) -> str | None:
+    async def _restore_point(
+        self, point: RestorePoint, *, check_agent: bool
+    ) -> RestoreFailed | OSError | None:
         """None, or why it cannot be used."""
         started = time.monotonic()
         await self._tree.run(wipe)
@@ -136,12 +149,12 @@ class Activation:
                     self._tree, point, self._saves.transfer, limits=self._saves.limits
                 )
         except (RestoreFailed, OSError) as error:
-            return str(error)
+            return error
         await self._link()
         if check_agent and point.type is SnapshotKind.CHECKPOINT:
             broken = await self._agent_data.broken()
             if broken is not None:
-                return broken
+                return RestoreFailed("agent_state_broken", broken)
         self._saves.start_from(manifest, stored, point.snapshot_id)
         await self._reporter.event(
             WorkspaceRestored(
@@ -163,7 +176,10 @@ class Activation:
         try:
             yield
         except (WorkspaceError, OSError) as error:
-            reason = error.reason if isinstance(error, WorkspaceError) else "disk_error"
+            if isinstance(error, WorkspaceError):
+                reason = error.reason
+            else:
+                reason = "disk_full" if is_full(error) else "disk_error"
             _log.error("activation_failed", step=name, reason=reason, detail=str(error))
             await self._report(name, started, reason)
             raise ActivationFailed(name, reason, str(error)) from error

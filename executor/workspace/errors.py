@@ -7,6 +7,15 @@ WorkspaceError          `reason` is a stable name, for steps and reports
 └── UnsafePath          a path that leads out of the workspace, or through a link
 """
 
+import errno
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def is_full(error: BaseException) -> bool:
+    """There is no space for it, or no inode."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
 
 class WorkspaceError(Exception):
     def __init__(self, reason: str, detail: str = "") -> None:

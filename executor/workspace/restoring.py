@@ -20,13 +20,10 @@ from executor.workspace.digests import sha256_of
 from executor.workspace.errors import Corrupt
 from executor.workspace.manifest import Manifest, decode
 from executor.workspace.saving import Limits
-from executor.workspace.scan import STAGING_PREFIX
+from executor.workspace.scan import MOUNT_OWN, STAGING_PREFIX
 from executor.workspace.transfer import Transfer
 from executor.workspace.tree import Tree
 from executor.workspace.writing import Writer, needed_packs
-
-MOUNT_OWN = b"lost+found"
-"""A file system's own directory at its top: not content, and not ours to remove."""
 
 MOUNTED_AT = "/workspace"
 

@@ -24,6 +24,8 @@ STAGING_PREFIX = b".berth-restore-"
 MEMORY = b".berth"
 """Whether the agent was prompted, then its own state: in this order, and before all else."""
 _FIRST = frozenset({MEMORY + b"/session.json"})
+MOUNT_OWN = b"lost+found"
+"""A file system's own directory at its top: not content, and not ours to remove."""
 MAX_DEPTH = 512
 """Levels, each of which holds a handle."""
 
@@ -166,7 +168,22 @@ def _names(handle: int, path: bytes) -> list[bytes]:
 
 def _top_names(handle: int) -> list[bytes]:
     names = _names(handle, b"")
-    return [name for name in names if name != MEMORY and not name.startswith(STAGING_PREFIX)]
+    return [
+        name
+        for name in names
+        if name != MEMORY and not name.startswith(STAGING_PREFIX) and not _of_mount(handle, name)
+    ]
+
+
+def _of_mount(handle: int, name: bytes) -> bool:
+    """A file system's own directory at its top, which is nobody's content."""
+    if name != MOUNT_OWN:
+        return False
+    try:
+        found = os.stat(name, dir_fd=handle, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return found.st_uid != os.fstat(handle).st_uid
 
 
 def open_directory(parent: int | None, name: bytes) -> int:

@@ -12,14 +12,16 @@ from executor.agents.session import AgentSession
 from executor.notes import AttemptNote
 from executor.reporter import RunReporter
 from executor.services.runs.asks import Asks
-from executor.services.runs.endings import Ended, Ending, EndRequest
+from executor.services.runs.disk_watch import OVER, over_its_disk, watching
+from executor.services.runs.endings import Ended, Ending, EndRequest, stopped
 from executor.services.runs.finishing import report, save_run
+from executor.services.runs.memory import Memory
 from executor.services.runs.model_path import ModelPath
 from executor.services.runs.opening import Opening
 from executor.services.runs.outcome import CANCELED, Finish, failed, of_failure, of_turn
 from executor.services.runs.turn import RunTurn
 from executor.services.worker import Worker
-from executor.workspace.errors import WorkspaceError
+from executor.workspace.errors import WorkspaceError, is_full
 
 _log = get_logger()
 
@@ -43,13 +45,19 @@ class Attempt:
         ):
             run = RunReporter(self._worker.spool, spec)
             model_path = ModelPath(self._worker)
+            memory = await Memory.of(self._worker.settings.cgroup_dir)
+            watch = watching(self._worker, self.request)
             opening = Opening(self._worker, spec, run, model_path)
             try:
                 finish = await self._work(run, opening)
             finally:
+                await stopped(watch)
                 if opening.session is not None:
                     await opening.session.end()
             self._prompted = None
+            if over_its_disk(self.request) and finish is None:
+                finish = Finish(state="failed", reason=Reason.DISK_FULL, detail=OVER)
+            finish = await memory.judged(finish, run)
             await self._conclude(run, await model_path.judged(finish))
 
     def answered(self, ask_id: UUID, request_id: UUID) -> None:
@@ -72,7 +80,8 @@ class Attempt:
         except AgentFailed as failure:
             return of_failure(failure)
         except (WorkspaceError, OSError) as error:
-            return failed(Reason.AGENT_START_FAILED, str(error))
+            reason = Reason.DISK_FULL if is_full(error) else Reason.AGENT_START_FAILED
+            return failed(reason, str(error))
 
     async def _turn(self, run: RunReporter, opening: Opening) -> Finish | None:
         prompted = await self.request.unless_ended(opening.open())

@@ -17,6 +17,8 @@ class Ending(enum.StrEnum):
     DRAINED = "drained"
     OUTAGE = "outage"
     """Nobody could be reached for too long."""
+    DISK_FULL = "disk_full"
+    """Its files are over their limit, and nothing but this ends their growing."""
     DISOWNED = "disowned"
     """The control plane has closed this attempt: there is nothing to report."""
 
@@ -51,10 +53,10 @@ class EndRequest:
                 raise Ended
             return working.result()
         finally:
-            await _stopped(working)
-            await _stopped(asked)
+            await stopped(working)
+            await stopped(asked)
 
 
-async def _stopped(task: asyncio.Future[Any]) -> None:
+async def stopped(task: asyncio.Future[Any]) -> None:
     task.cancel()
     await asyncio.wait({task})

@@ -10,6 +10,7 @@ from executor.agents.turn import TurnResult
 
 BLOCKED = frozenset(
     {Reason.AGENT_MISSING, Reason.CAPABILITY_MISSING, Reason.REQUIRED_PATHS_MISSING}
+    | {Reason.DISK_FULL}
 )
 """Nothing but a person's doing helps."""
 
