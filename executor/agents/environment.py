@@ -19,7 +19,7 @@ def tools_environment(
     """
     env = {
         "HOME": str(home),
-        "PATH": path,
+        "PATH": f"{path}:{home}/.local/bin",  # where pip puts programs
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         "SHELL": "/bin/sh",
