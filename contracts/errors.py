@@ -119,6 +119,6 @@ class Problem(Wire, frozen=True, kw_only=True):
     detail: str = ""
     trace_id: str = ""
     details: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
-    """Per code: `validation_failed` {field, expected}; `expected_seq` {seq};
+    """Per code: `validation_failed` {field, expected, rule if one refused}; `expected_seq` {seq};
     `dependency_unavailable` {missing: [{what, how}]}; `illegal_transition` {state, legal};
     `rate_limited` {retry_after}; `limit_reached` {limit, of, allowed, retry_after}."""

@@ -6,8 +6,11 @@ from uuid import UUID
 import msgspec
 
 from contracts.commands import AnyCommand
+from contracts.containers import ContainerOffer
+from contracts.disks import DiskMeans
 from contracts.egress import EgressPolicy
 from contracts.endpoint import Endpoint
+from contracts.preflight import PreflightFinding
 from contracts.wire import Name, Wire
 from contracts.workers import Verdict, WorkerGrant, WorkerState
 
@@ -28,6 +31,10 @@ class Register(Wire, frozen=True, kw_only=True):
     """Where gateways reach this manager, for workspace bytes; empty: they cannot."""
     isolation: dict[str, bool] = msgspec.field(default_factory=dict[str, bool])
     """What its backend really does, by capability."""
+    containers: ContainerOffer = msgspec.field(default_factory=ContainerOffer)
+    """What it grants to apps; what it does not, it is not given."""
+    preflight: list[PreflightFinding] = msgspec.field(default_factory=list[PreflightFinding])
+    """What it found when it looked at its host."""
 
 
 class Orders(Wire, frozen=True, kw_only=True):
@@ -147,6 +154,10 @@ class WorkerChange(Wire, frozen=True, kw_only=True):
     detail: str = ""
     steps: list[StartStep] = msgspec.field(default_factory=list[StartStep])
     """Of the start that this ends, in order."""
+    disk: DiskMeans | None = None
+    """With `ready`: what holds its disk limit; None: as it was."""
+    image: str = ""
+    """The id of what its container is made of; empty: not known, or its backend has no images."""
 
 
 class WorkerChanged(Wire, frozen=True, kw_only=True):

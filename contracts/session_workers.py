@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.disks import DiskMeans
 from contracts.wire import Body, Wire
 from contracts.workers import Cpus, DiskMib, MemoryMib, Pids, WorkerLimits, WorkerState
 
@@ -21,6 +22,11 @@ class SessionWorker(Wire, frozen=True, kw_only=True):
     pinned: bool = False
     """Kept until it has saved."""
     reason: str = ""
+    image: str = ""
+    """The id of what its container was made of; empty until it is ready, and of a process."""
+    disk: DiskMeans | None = None
+    """What holds its disk limit; `watch` alone is not the kernel's doing. null: it has no limit, or
+    did not start yet."""
     created_at: datetime.datetime
     lease_until: datetime.datetime
     ended_at: datetime.datetime | None = None

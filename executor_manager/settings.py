@@ -34,6 +34,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     docker_call_seconds: Seconds = 15.0
     """For one call to the engine; a start and a stop get their own time on top."""
     executor_image: str = "berth-executor:latest"
+    images: tuple[str, ...] = ()
+    """What apps may name besides `executor_image`: `name:tag` or `name:tag@sha256:…`, which allows
+    that alone. They must be on this host, and are never pulled."""
+    runtimes: tuple[str, ...] = ("runsc",)
+    """Which of the engine's runtimes apps may name besides its default."""
+    preflight_waived: tuple[str, ...] = ()
+    """Of `engine_version`, `runc_version`, `containerd_version` and `kernel` those that you answer
+    for, where a distribution mends without raising the number."""
     sockets_dir: Path | None = None
     """With `docker`: the directories of sockets, alone, so that the relay sees nothing else of a
     session. None: below `state_dir`. Keep it short, as `state_dir`."""
@@ -47,10 +55,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default_memory_mib: Annotated[int, msgspec.Meta(ge=64)] = 2048
     default_pids: Annotated[int, msgspec.Meta(ge=16)] = 512
     default_disk_mib: Annotated[int, msgspec.Meta(ge=16)] | None = None
+    """None: sessions whose disk nobody limits share the volume of the workspaces."""
+    volumes_socket: Path | None = None
+    """With `docker`: the helper `volumes`, by which disk limits are images of that size, where the
+    engine's own volumes have no quota. None: limits are watched only."""
+    tmpfs_disk_mib: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """With `docker`: disks up to this size are in memory, and gone with their container: what was
+    written since the last save is lost when it ends. 0: none are."""
     tmp_mib: Count = 512
-    """Of a session's /tmp, in memory."""
+    """Of a session's /tmp, in memory; a quarter of its memory limit at most."""
     home_mib: Count = 1024
-    """Of an agent's HOME, in memory; its own sessions are in the workspace."""
+    """Of an agent's HOME, in memory, half of its limit at most; its own sessions are in the
+    workspace."""
     container_log_mib: Count = 10
     max_workers: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 8
     warm_containers: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0

@@ -9,10 +9,12 @@ from typing import assert_never
 from uuid import UUID
 
 from chassis.client import ServiceClient
+from chassis.settings import SettingsError
 from contracts.relay import RelayRoutes
 from executor_manager.containers.backend import ContainerBackend, Limits
 from executor_manager.containers.docker_backend import DockerBackend, DockerSite
 from executor_manager.containers.docker_configuration import DockerOptions
+from executor_manager.containers.docker_disks import DiskOptions
 from executor_manager.containers.docker_places import Volumes
 from executor_manager.containers.places import Owner
 from executor_manager.containers.process import ProcessBackend, Program
@@ -29,6 +31,7 @@ from executor_manager.services.relay_process import ADMIN_SOCKET, RelayProcess
 from executor_manager.services.retirement import Retirement
 from executor_manager.services.startup import Startup
 from executor_manager.services.state_directory import host_name
+from executor_manager.services.warm_pool import WarmPool
 from executor_manager.services.ways_out import WaysOut, ways_out
 from executor_manager.services.workers import Workers
 from executor_manager.settings import Settings
@@ -77,6 +80,13 @@ def build_host(settings: Settings, manager_id: UUID) -> Host:
             relay=relay,
             executors=executors,
             ways_out=ways,
+            warm=WarmPool(
+                backend=backend,
+                workers=workers,
+                metrics=metrics,
+                boot_deadline=settings.activate_deadline_seconds,
+                size=settings.warm_containers,
+            ),
             metrics=metrics,
             deadline=settings.activate_deadline_seconds,
             default_limits=Limits(
@@ -91,6 +101,11 @@ def build_host(settings: Settings, manager_id: UUID) -> Host:
 
 def build_backend(settings: Settings, manager_id: UUID) -> ContainerBackend:
     match settings.backend:
+        case "process" if settings.warm_containers:
+            raise SettingsError(
+                "BERTH_WARM_CONTAINERS should be 0 with the process backend, which has none:"
+                " its executors are started for one session"
+            )
         case "process":
             return ProcessBackend(settings.state_dir, build_program(settings))
         case "docker":
@@ -155,12 +170,16 @@ def _docker(settings: Settings, manager_id: UUID) -> DockerBackend:
     options = DockerOptions(
         manager_id=manager_id,
         image=settings.executor_image,
+        images=settings.images,
+        runtimes=settings.runtimes,
+        waived=settings.preflight_waived,
         environment=_environment(settings),
         tmp_mib=settings.tmp_mib,
         home_mib=settings.home_mib,
         log_mib=settings.container_log_mib,
     )
-    return DockerBackend(site, options)
+    disks = DiskOptions(helper=settings.volumes_socket, tmpfs_mib=settings.tmpfs_disk_mib)
+    return DockerBackend(site, options, disks)
 
 
 def build_activation(settings: Settings, host: Host) -> Activation:

@@ -6,21 +6,30 @@ never trusted alone: what has ours without our labels is somebody else's and sta
 
 import threading
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chassis.failpoints import failpoint_sync
 from chassis.logs import get_logger
+from contracts.containers import ContainerChoice, ContainerOffer
+from contracts.disks import DiskMeans
+from contracts.preflight import PreflightFinding
 from executor_manager.containers.backend import (
     Capabilities,
     Container,
     ContainerSpec,
     ContainerState,
+    Identity,
+    Limits,
     Listing,
     Stats,
 )
+from executor_manager.containers.broker import Broker
 from executor_manager.containers.docker_configuration import DockerOptions, session_container
+from executor_manager.containers.docker_disks import DiskOptions, DockerDisks, quota_volume
 from executor_manager.containers.docker_engine import START_SECONDS, Engine, Info
+from executor_manager.containers.docker_facts import look
 from executor_manager.containers.docker_host_paths import host_path
 from executor_manager.containers.docker_places import DockerPlaces, Volumes
 from executor_manager.containers.docker_probe import DockerProbe
@@ -36,6 +45,7 @@ from executor_manager.containers.errors import (
     Timeout,
 )
 from executor_manager.containers.places import SOCKET, Record, record_of
+from executor_manager.containers.preflight import examine
 from executor_manager.containers.removal import remove_all
 from executor_manager.containers.threads import Threads
 
@@ -65,9 +75,13 @@ class DockerSite:
 
 class DockerBackend:
     kind = "docker"
+    keeps_warm = True
 
-    def __init__(self, site: DockerSite, options: DockerOptions) -> None:
+    def __init__(
+        self, site: DockerSite, options: DockerOptions, disks: DiskOptions | None = None
+    ) -> None:
         self._site = site
+        self._disks = DockerDisks(disks or DiskOptions())
         self._options = options
         self._call = site.call_seconds + MARGIN_SECONDS
         self._engine = Engine(site.host, site.call_seconds)
@@ -75,6 +89,8 @@ class DockerBackend:
         self._view = View(options.manager_id, self._engine, self._places)
         self._on_host: Volumes | None = None
         self._info = Info()
+        self._broker = Broker(self._engine, options)
+        self.preflight: Sequence[PreflightFinding] = ()
         # a stop holds its thread for as long as its grace: it must not keep others from looking
         self._reading = Threads("docker-reading", READING_THREADS)
         self._changing = Threads("docker-changing", CHANGING_THREADS)
@@ -87,7 +103,15 @@ class DockerBackend:
     @property
     def capabilities(self) -> Capabilities:
         """Before `open`, as of an engine that limits nothing."""
-        return capabilities(self._info)
+        disks = self._disks
+        return capabilities(self._info, self._broker.offer, disks.means, disks.problem)
+
+    @property
+    def offer(self) -> ContainerOffer:
+        return self._broker.offer
+
+    def disk_means(self, limits: Limits) -> DiskMeans | None:
+        return self._disks.means_for(limits)
 
     async def open(self) -> None:
         await self._reading.call(self._open, 4 * self._call)
@@ -100,6 +124,13 @@ class DockerBackend:
 
     async def adopt_or_create(self, spec: ContainerSpec) -> Container:
         return await self._changing.call(lambda: self._create(spec), 3 * self._call)
+
+    async def bind(self, name: str, identity: Identity) -> Container:
+        return await self._changing.call(lambda: self._bind(name, identity), 3 * self._call)
+
+    async def image(self) -> str:
+        choice = ContainerChoice()
+        return await self._reading.call(lambda: self._broker.admit(choice).image, self._call)
 
     async def start(self, name: str) -> Container:
         return await self._changing.call(lambda: self._start(name), START_SECONDS + 3 * self._call)
@@ -145,6 +176,10 @@ class DockerBackend:
             )
         self._engine.image(self._options.image)
         self._volumes_on_host()
+        self._disks.look(self._engine, f"berth-quota-{self._options.manager_id}")
+        facts = look(self._engine, info, self._site.volumes.state)
+        self.preflight = examine(facts, self._options.waived)
+        self._broker.judge(info, self.preflight)
         self._info = info
 
     def _volumes_on_host(self) -> Volumes:
@@ -161,8 +196,8 @@ class DockerBackend:
     def _create(self, spec: ContainerSpec) -> Container:
         name = spec.identity.name
         with self._locks[name]:
-            record = self._places.make(record_of(spec))
             try:
+                record = self._recorded(spec)
                 self._create_from(record)
             except (NameTaken, ImageMissing):
                 found = self._view.find(name)
@@ -171,22 +206,40 @@ class DockerBackend:
                 return found.container
             failpoint_sync("docker.after_create")
             return Container(
-                identity=record.identity,
+                identity=spec.identity,
                 state=ContainerState.CREATED,
                 directories=self._places.directories(name),
+                image=record.image or "",
             )
 
+    def _recorded(self, spec: ContainerSpec) -> Record:
+        """What was allowed first, with its directories: an image's name may mean another by now."""
+        if (record := self._places.record(spec.identity.name)) is None:
+            admitted = self._broker.admit(spec.choice)
+            limits = replace(spec.limits, disk_by=self._disks.means_for(spec.limits))
+            asked = replace(spec, limits=limits)
+            record = record_of(asked, image=admitted.image, runtime=admitted.runtime)
+        record = self._places.make(record)
+        failpoint_sync("docker.recorded")
+        return record
+
     def _create_from(self, record: Record) -> str:
-        spec = ContainerSpec(
-            identity=record.identity,
-            environment=record.environment,
-            image=record.image,
-            limits=record.limits,
-        )
         on_host = self._volumes_on_host().directories(record.name)
-        configuration = session_container(self._options, spec, on_host)
+        configuration = session_container(self._options, record, on_host)
         self._ids[record.name] = made = self._engine.create(record.name, configuration)
         return made
+
+    def _bind(self, name: str, identity: Identity) -> Container:
+        # nothing else holds two
+        with self._locks[name], self._locks[identity.name]:
+            found = self._view.known(name).container
+            if found.state is not ContainerState.PAUSED:
+                raise StartFailed(f"{name} is {found.state}: it cannot be used")
+            self._places.bind(found.identity, identity)
+            failpoint_sync("docker.bound")
+            self._ids.pop(name, None)
+        self._locks.pop(name, None)
+        return replace(found, identity=identity)
 
     def _start(self, name: str) -> Container:
         with self._locks[name]:
@@ -208,6 +261,9 @@ class DockerBackend:
         record = self._places.record(name)
         if record is not None:
             self._places.make(record)
+        exited = found.container.state is ContainerState.EXITED
+        if record is not None and record.limits.disk_by == "tmpfs" and exited:
+            raise StartFailed("its workspace was in memory, and is gone")
         if found.id is not None:
             return found.id
         if record is None:
@@ -217,7 +273,8 @@ class DockerBackend:
 
     def _start_one(self, name: str, container_id: str) -> Container:
         self._view.starting(container_id)
-        self._engine.start(container_id)
+        with self._disks.held(self._places.record(name)):
+            self._engine.start(container_id)
         failpoint_sync("docker.after_start")
         return self._view.known(name).container
 
@@ -265,6 +322,9 @@ class DockerBackend:
         self._ids.pop(name, None)
         if found.id is not None:
             self._engine.remove(found.id)
+        record = self._places.record(name)
+        if record is not None and record.limits.disk_by == "quota":
+            self._engine.remove_volume(quota_volume(record.name))
         failpoint_sync("docker.after_remove")
         return tuple(self._places.throw_away(name))
 

@@ -1,6 +1,7 @@
 """The whole configuration of a container, made here and nowhere else.
 
 Nothing of it is taken from what a session says, and no secret is in it: `docker inspect` shows all.
+What an app chose was judged before (`broker`) and comes as an image's id and a runtime's name.
 
 The first process is uid 0 with three capabilities, for with `no-new-privileges` nobody else could
 ever become the agent's user; agents and all that touches their files run as `AGENT`.
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from executor_manager.containers.backend import ContainerSpec, Directories, Identity, Limits
-from executor_manager.containers.places import Owner
+from executor_manager.containers.backend import Directories, Identity, Limits
+from executor_manager.containers.docker_disks import workspace_mount
+from executor_manager.containers.places import Owner, Record
 
 AGENT = Owner(10001, 10001)
 WORKSPACE = "/workspace"
@@ -26,11 +28,39 @@ ROLE = "berth.role"
 MANAGER = "berth.manager"
 SESSION_ROLE = "session"
 PROBE_ROLE = "probe"
+WORKSPACE_ROLE = "workspace"
+CGROUP = "/sys/fs/cgroup"
 
+MIB = 1024 * 1024
 RUN_MIB = 16
 LOG_FILES = 2
 OPEN_FILES = 8192
+UNLIMITED = -1
+SHARED_MEMORY_BYTES = 64 * 1024 * 1024
+TMPFS_FILES = 262_144
+"""In each of /tmp and HOME: what has no bytes takes memory too."""
+RUN_FILES = 4096
+STOP_SECONDS = 20
+"""Of an engine that shuts down; a manager that stops a container says how long itself."""
+FIRST_TO_GO = 500
+"""When the host runs out of memory: sessions before what serves them all."""
 PERIOD_NANO_CPUS = 1_000_000_000
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+"""Those of the newest engines, of whom the older ones mask fewer by themselves."""
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,37 +69,47 @@ class DockerOptions:
     image: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """For every executor, besides what is set here. No secrets."""
+    images: tuple[str, ...] = ()
+    """What apps may name besides `image`."""
+    runtimes: tuple[str, ...] = ()
+    """And what they may run in besides the engine's default."""
+    waived: tuple[str, ...] = ()
+    """Checks of the preflight that the administrator answers for."""
     tmp_mib: int = 512
     home_mib: int = 1024
     log_mib: int = 10
 
 
 def session_container(
-    options: DockerOptions, spec: ContainerSpec, on_host: Directories
+    options: DockerOptions, record: Record, on_host: Directories
 ) -> dict[str, Any]:
     """`on_host`: its directories, as the engine's host sees them."""
-    home = f"rw,exec,nosuid,nodev,mode=700,uid={AGENT.uid},gid={AGENT.gid},size={options.home_mib}m"
+    home = f"rw,exec,nosuid,nodev,mode=700,uid={AGENT.uid},gid={AGENT.gid}"
+    # what is in them is memory of the container: filled, they must leave some
+    tmp = _part(options.tmp_mib, record.limits, 4)
+    own = _part(options.home_mib, record.limits, 2)
     host = {
-        **_hardened(options, spec.limits),
+        **_hardened(options, record.limits),
+        **({"Runtime": record.runtime} if record.runtime else {}),
         "CapAdd": ["SETUID", "SETGID", "KILL"],
         "Mounts": [
-            _bind(str(on_host.workspace), WORKSPACE),
+            _workspace(options, record, on_host),
             _bind(str(on_host.spool), SPOOL),
             _bind(str(on_host.control), CONTROL),
             _bind(str(on_host.agent), AGENT_SOCKETS),
         ],
         "Tmpfs": {
-            TMP: f"rw,exec,nosuid,nodev,mode=1777,size={options.tmp_mib}m",
-            "/run": f"rw,noexec,nosuid,nodev,mode=755,size={RUN_MIB}m",
-            HOME: home,
+            TMP: f"rw,exec,nosuid,nodev,mode=1777,{_sized(tmp, TMPFS_FILES)}",
+            "/run": f"rw,noexec,nosuid,nodev,mode=755,{_sized(RUN_MIB, RUN_FILES)}",
+            HOME: f"{home},{_sized(own, TMPFS_FILES)}",
         },
     }
     return {
-        "Image": spec.image or options.image,
+        "Image": record.image or options.image,
         "User": "0:0",
-        "Env": _environment(options, spec),
-        "Labels": labels(options.manager_id, spec.identity),
-        "StopSignal": "SIGTERM",
+        "Env": _environment(options, record),
+        "Labels": labels(options.manager_id, record.identity),
+        **_ended(),
         "HostConfig": host,
     }
 
@@ -81,12 +121,13 @@ def probe_container(options: DockerOptions, command: list[str]) -> dict[str, Any
         "User": f"{AGENT.uid}:{AGENT.gid}",
         "Env": [f"{name}={value}" for name, value in sorted(options.environment.items())],
         "Labels": {ROLE: PROBE_ROLE, MANAGER: str(options.manager_id)},
+        **_ended(),
         "Entrypoint": command[:1],
         "Cmd": command[1:],
         "WorkingDir": "/",
         "HostConfig": {
             **_hardened(options, Limits(memory_bytes=512 * 1024 * 1024, pids=64)),
-            "Tmpfs": {TMP: "rw,noexec,nosuid,nodev,size=16m"},
+            "Tmpfs": {TMP: f"rw,noexec,nosuid,nodev,{_sized(16, RUN_FILES)}"},
         },
     }
 
@@ -115,11 +156,25 @@ def identity_of(found: Mapping[str, str]) -> Identity | None:
         return None
 
 
-def _environment(options: DockerOptions, spec: ContainerSpec) -> list[str]:
-    identity = spec.identity
+def _workspace(options: DockerOptions, record: Record, on_host: Directories) -> dict[str, Any]:
+    mine = {ROLE: WORKSPACE_ROLE, MANAGER: str(options.manager_id)}
+    return workspace_mount(
+        record.limits,
+        on_host.workspace,
+        WORKSPACE,
+        name=record.name,
+        labels=mine,
+        owner=AGENT,
+    )
+
+
+def _environment(options: DockerOptions, record: Record) -> list[str]:
+    identity, limits = record.identity, record.limits
     told = {
         **options.environment,
-        **spec.environment,
+        **record.environment,
+        **({"BERTH_DISK_BYTES": str(limits.disk_bytes)} if limits.disk_by == "watch" else {}),
+        "BERTH_CGROUP_DIR": CGROUP,
         "BERTH_WORKER_ID": str(identity.worker_id),
         "BERTH_SESSION_ID": str(identity.session_id),
         "BERTH_PROJECT_ID": str(identity.project_id),
@@ -135,16 +190,33 @@ def _environment(options: DockerOptions, spec: ContainerSpec) -> list[str]:
     return [f"{name}={value}" for name, value in sorted(told.items())]
 
 
+def _ended() -> dict[str, Any]:
+    """How it ends, and that nothing of the image runs beside its first process."""
+    return {
+        "StopSignal": "SIGTERM",
+        "StopTimeout": STOP_SECONDS,
+        "Healthcheck": {"Test": ["NONE"]},
+    }
+
+
 def _hardened(options: DockerOptions, limits: Limits) -> dict[str, Any]:
+    """The engine's own filter of system calls is in force: no `seccomp=` takes its place."""
     cpus, memory = limits.cpus, limits.memory_bytes
     return {
         "NetworkMode": "none",
         "IpcMode": "private",
+        "CgroupnsMode": "private",
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
+        "MaskedPaths": [*MASKED],
+        "ReadonlyPaths": [*READ_ONLY],
         "ReadonlyRootfs": True,
+        "Privileged": False,
         "Init": True,
+        "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
+        "ShmSize": SHARED_MEMORY_BYTES,
+        "OomScoreAdj": FIRST_TO_GO,
         "LogConfig": {
             "Type": "json-file",
             "Config": {"max-size": f"{options.log_mib}m", "max-file": str(LOG_FILES)},
@@ -152,12 +224,25 @@ def _hardened(options: DockerOptions, limits: Limits) -> dict[str, Any]:
         "Ulimits": [
             {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
             {"Name": "core", "Soft": 0, "Hard": 0},
+            # the kernel counts it over all sessions' agents, who are one user: the engine's default
+            # would let one keep the others from forking, and the limit of pids is each one's own
+            {"Name": "nproc", "Soft": UNLIMITED, "Hard": UNLIMITED},
         ],
         "PidsLimit": limits.pids,
         # memory and swap together: equal, nothing is swapped
         **({"Memory": memory, "MemorySwap": memory} if memory else {}),
         **({"NanoCpus": int(cpus * PERIOD_NANO_CPUS)} if cpus else {}),
     }
+
+
+def _part(mib: int, limits: Limits, divisor: int) -> int:
+    if limits.memory_bytes is None:
+        return mib
+    return max(1, min(mib, limits.memory_bytes // MIB // divisor))
+
+
+def _sized(mib: int, files: int) -> str:
+    return f"size={mib}m,nr_inodes={files}"
 
 
 def _bind(source: str, target: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from contracts.disks import LINE_BYTES, AskDisk, DiskAnswer, DiskMeans, HoldDisk
 from executor_manager.containers import places
 from executor_manager.containers.backend import Limits
 from executor_manager.containers.docker_engine import Engine
-from executor_manager.containers.errors import BackendError, NoSpace, StartFailed, Timeout
+from executor_manager.containers.errors import NoSpace, StartFailed, Timeout, Unreachable
 from executor_manager.containers.places import Owner, Record
 
 MIB = 1024 * 1024
@@ -46,15 +46,17 @@ class DockerDisks:
     def __init__(self, options: DiskOptions) -> None:
         self._options = options
         self.means: DiskMeans = "watch"
+        self.problem = ""
+        """Why the helper could not."""
 
     def look(self, engine: Engine, name: str) -> None:
-        """Raises `BackendError` for a helper that was named and does not do its work."""
+        """Raises `BackendError` for a helper that is not there; one that cannot is told of."""
         if self._options.helper is not None:
-            self._ask_once(TryDisk())
-            self.means = "image"
+            self.problem = self._tried()
+            self.means = "watch" if self.problem else "image"
         if engine.holds_quota(name):
             self.means = "quota"
-        _log.info("disk_limits", means=self.means)
+        _log.info("disk_limits", means=self.means, problem=self.problem)
 
     def means_for(self, limits: Limits) -> DiskMeans | None:
         if limits.disk_bytes is None:
@@ -64,7 +66,9 @@ class DockerDisks:
 
     @contextlib.contextmanager
     def held(self, record: Record | None) -> Generator[None]:
-        """While its container is being started. Raises `NoSpace`, `StartFailed`, `Timeout`."""
+        """While its container is being started. Raises `NoSpace`, `StartFailed`; `Unreachable` or
+        `Timeout` for a helper that is away.
+        """
         limits = record.limits if record else Limits()
         if record is None or limits.disk_by != "image" or limits.disk_bytes is None:
             yield
@@ -73,9 +77,12 @@ class DockerDisks:
         with self._asked(ask):
             yield
 
-    def _ask_once(self, ask: AskDisk) -> None:
-        with self._asked(ask):
-            return
+    def _tried(self) -> str:
+        try:
+            with self._asked(TryDisk()):
+                return ""
+        except (NoSpace, StartFailed) as error:
+            return str(error)
 
     @contextlib.contextmanager
     def _asked(self, ask: AskDisk) -> Generator[None]:
@@ -94,8 +101,8 @@ class DockerDisks:
             except TimeoutError as error:
                 raise Timeout("the helper `volumes` does not answer") from error
             except (OSError, msgspec.MsgspecError) as error:
-                problem = f"the helper `volumes` at {helper} is not to be had: {error}"
-                raise StartFailed(problem) from error
+                problem = f"the helper `volumes` does not answer at {helper}: {error}"
+                raise Unreachable(problem) from error
             if answer.problem:
                 what = f"the helper `volumes` could not: {answer.problem}"
                 raise NoSpace(what) if answer.full else StartFailed(what)
@@ -106,7 +113,7 @@ def _line(connection: socket.socket) -> bytes:
     got = b""
     while not got.endswith(b"\n"):
         if len(got) > LINE_BYTES or not (more := connection.recv(LINE_BYTES)):
-            raise BackendError("the helper `volumes` ended before its answer")
+            raise ConnectionResetError("it ended before its answer")
         got += more
     return got
 

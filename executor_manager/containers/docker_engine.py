@@ -14,7 +14,13 @@ import msgspec
 from docker import APIClient
 
 from executor_manager.containers.docker_errors import RemovalUnderWay, told
-from executor_manager.containers.errors import BackendError, ImageMissing, Missing, Timeout
+from executor_manager.containers.errors import (
+    BackendError,
+    ImageMissing,
+    Missing,
+    Timeout,
+    Unreachable,
+)
 
 OLDEST_API = (1, 41)
 """Docker 20.10: one-shot statistics."""
@@ -41,6 +47,7 @@ class State(msgspec.Struct, frozen=True, rename="pascal"):
 class Config(msgspec.Struct, frozen=True, rename="pascal"):
     labels: dict[str, str] | None = None
     env: list[str] | None = None
+    volumes: dict[str, Any] | None = None
 
 
 class Mount(msgspec.Struct, frozen=True, rename="pascal"):
@@ -53,6 +60,8 @@ class Inspected(msgspec.Struct, frozen=True, rename="pascal"):
     name: str
     state: State
     config: Config
+    image: str = ""
+    """Its id."""
     mounts: list[Mount] = []
 
 
@@ -60,6 +69,7 @@ class Listed(msgspec.Struct, frozen=True, rename="pascal"):
     id: str
     names: list[str] | None
     state: str
+    image_id: str = msgspec.field(name="ImageID", default="")
     labels: dict[str, str] | None = None
 
     @property
@@ -70,6 +80,7 @@ class Listed(msgspec.Struct, frozen=True, rename="pascal"):
 class Image(msgspec.Struct, frozen=True, rename="pascal"):
     id: str
     config: Config | None = None
+    repo_digests: list[str] | None = None
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -97,11 +108,33 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Info(msgspec.Struct, frozen=True, rename="pascal"):
+    server_version: str = ""
+    kernel_version: str = ""
+    cgroup_version: str = ""
+    driver: str = ""
+    driver_status: list[tuple[str, str]] | None = None
+    docker_root_dir: str = ""
+    runtimes: dict[str, Any] | None = None
+    default_runtime: str = ""
+    live_restore_enabled: bool = False
     security_options: list[str] | None = None
     memory_limit: bool = False
     swap_limit: bool = False
     cpu_cfs_quota: bool = msgspec.field(name="CpuCfsQuota", default=False)
     pids_limit: bool = False
+
+
+class Component(msgspec.Struct, frozen=True, rename="pascal"):
+    name: str
+    version: str
+
+
+class Versions(msgspec.Struct, frozen=True, rename="pascal"):
+    components: list[Component] = []
+
+    def of(self, name: str) -> str:
+        """Empty: the engine does not tell."""
+        return next((one.version for one in self.components if one.name == name), "")
 
 
 class Engine:
@@ -122,6 +155,10 @@ class Engine:
             if version < OLDEST_API:
                 raise BackendError("the engine is too old: Docker 20.10 or newer is needed")
             return msgspec.convert(client.info(), Info)
+
+    def versions(self) -> Versions:
+        with told("asking the engine for its versions"):
+            return msgspec.convert(self._client().version(), Versions)
 
     def image(self, name: str) -> Image:
         """Raises `ImageMissing`."""
@@ -185,6 +222,23 @@ class Engine:
         with told(f"reading the log of {container}"):
             found = self._client().logs(container, stdout=out, stderr=errors, tail=size)
             return found[-size:]
+
+    def holds_quota(self, name: str) -> bool:
+        """Whether its own volumes can have a size: tried with one of that name."""
+        try:
+            with told("trying a volume with a size"):
+                self._client().create_volume(name, driver="local", driver_opts={"size": "16m"})
+        except (Unreachable, Timeout):
+            raise
+        except BackendError:
+            return False
+        self.remove_volume(name)
+        return True
+
+    def remove_volume(self, name: str) -> None:
+        """Of one that is gone: nothing."""
+        with contextlib.suppress(Missing), told(f"removing the volume {name}"):
+            self._client().remove_volume(name)
 
     def wait(self, container: str, seconds: float) -> int:
         """Its exit code. Raises `Timeout`."""

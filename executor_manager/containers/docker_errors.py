@@ -27,7 +27,7 @@ _LATE = (TimeoutError, BlockingIOError, requests.Timeout, urllib3.exceptions.Tim
 
 _KINDS: tuple[tuple[type[BackendError], tuple[str, ...]], ...] = (
     (ImageMissing, ("no such image",)),
-    (Missing, ("no such container",)),
+    (Missing, ("no such container", "no such volume")),
     (
         NoSpace,
         (

@@ -14,7 +14,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from executor_manager.containers import places
-from executor_manager.containers.backend import Directories
+from executor_manager.containers.backend import Directories, Identity
+from executor_manager.containers.docker_bindings import Bindings
 from executor_manager.containers.docker_configuration import AGENT
 from executor_manager.containers.errors import BackendError, NameTaken
 from executor_manager.containers.places import Owner, Record
@@ -46,6 +47,7 @@ class DockerPlaces:
         self.volumes = volumes
         self._workers = volumes.state / "workers"
         self._trashes = (volumes.state / "trash", volumes.sockets / "trash")
+        self.bindings = Bindings()
 
     def open(self) -> None:
         """Raises `BackendError` when sockets would have paths that are too long."""
@@ -59,18 +61,22 @@ class DockerPlaces:
             )
         for path in (self._workers, self.volumes.sockets, *self._trashes):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for record in self.records()[0]:
+            self.bindings.load(record.identity, self.volumes.directories(record.name))
 
     def directories(self, name: str) -> Directories:
-        return self.volumes.directories(name)
+        return self.volumes.directories(self.bindings.made_as(name))
 
     def make(self, record: Record) -> Record:
-        """What was recorded first. Raises `NameTaken`, OSError. Repeated, it completes."""
+        """What was recorded first; of one that was bound, as it was made. Raises `NameTaken`,
+        OSError. Repeated, it completes.
+        """
         made = self.directories(record.name)
         own, sockets = made.workspace.parent, made.control.parent
         for parent in (own, sockets):
             parent.mkdir(mode=0o700, exist_ok=True)
         found = places.read(own / places.RECORD, Record)
-        if found is not None and found.name != record.name:
+        if found is not None and found.name != self.bindings.made_as(record.name):
             raise NameTaken(f"{own} belongs to {found.name}")
         places.own(made.workspace, 0o700, AGENT)
         places.own(made.spool, 0o700, ROOT)
@@ -80,10 +86,17 @@ class DockerPlaces:
             places.write(own / places.RECORD, record)
         return found or record
 
+    def bind(self, made: Identity, identity: Identity) -> None:
+        """Raises `NameTaken`, OSError."""
+        if self.record(identity.name) is not None:
+            raise NameTaken(f"{identity.name} has directories here")
+        self.bindings.bind(made, identity, self.directories(made.name))
+
     def record(self, name: str) -> Record | None:
+        """As it was made. None, too, of a warm one that became somebody's, by its former name."""
         path = self.directories(name).workspace.parent / places.RECORD
         found = places.read(path, Record)
-        return found if found and found.name == name else None
+        return found if found and self.bindings.whose(found.identity).name == name else None
 
     def records(self) -> tuple[list[Record], list[str]]:
         """And the directories that have none."""
@@ -112,6 +125,7 @@ class DockerPlaces:
                 continue
             places.sync(directory.parent.parent)
             bins.append(bin_)
+        self.bindings.forget(name)
         return bins
 
     def bins(self) -> list[Path]:

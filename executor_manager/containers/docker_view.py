@@ -7,7 +7,8 @@ started, and still it has exited: its directories say so.
 
 import threading
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from signal import Signals
 from uuid import UUID
 
 from executor_manager.containers import docker_configuration as configuration
@@ -18,10 +19,9 @@ from executor_manager.containers.backend import (
     Listing,
     Stats,
 )
-from executor_manager.containers.docker_engine import Engine, Listed, Measured, State
+from executor_manager.containers.docker_engine import Engine, Inspected, Listed, Measured, State
 from executor_manager.containers.docker_places import DockerPlaces, answers, used
 from executor_manager.containers.errors import Missing, NameTaken
-from executor_manager.containers.places import Record
 
 _STATES = {
     "created": ContainerState.CREATED,
@@ -69,15 +69,21 @@ class View:
 
     def find(self, name: str) -> Found | None:
         """Raises `NameTaken` when something else has the name and the directories are ours."""
-        seen = self._engine.inspect(name)
+        made_as, whose = self._places.bindings.made_as(name), self._places.bindings.whose
+        seen = self._engine.inspect(made_as)
         record = self._places.record(name)
         if seen is not None:
-            identity = self._identity(seen.config.labels or {}, name)
+            identity = self._identity(seen.config.labels or {}, made_as)
             if identity is not None:
-                return Found(seen.id, self._container(identity, seen.state))
+                # bound, it goes by its former name no more
+                known = whose(identity).name == name
+                return self._found(seen, whose(identity)) if known else None
             if record is not None:
-                raise NameTaken(f"another's container has the name {name}")
-        return Found(None, self._unstarted(record.identity)) if record is not None else None
+                raise NameTaken(f"another's container has the name {made_as}")
+        if record is None:
+            return None
+        lost = self._unstarted(whose(record.identity))
+        return Found(None, replace(lost, image=record.image or ""))
 
     def known(self, name: str) -> Found:
         if (found := self.find(name)) is None:
@@ -91,20 +97,26 @@ class View:
         }
         # before the engine is asked: what is made in between is then in both
         records, strangers = self._places.records()
+        whose = self._places.bindings.whose
         containers: dict[str, Container] = {}
         listed = self._engine.listed(ours)
         for one in listed:
             identity = self._identity(one.labels or {}, one.name)
             if identity is None:
                 strangers.append(one.name)
-            elif (container := self._listed(identity, one)) is not None:
-                containers[container.name] = container
+            elif (container := self._listed(whose(identity), one)) is not None:
+                containers[container.name] = replace(container, image=one.image_id)
         self._forget({one.id for one in listed})
-        for record in records:
+        for name in (whose(record.identity).name for record in records):
             # it may have been removed, or made, since: only one that still has its record is lost
-            if record.name not in containers and (found := self._still(record)) is not None:
-                containers[record.name] = found
-        return Listing(containers=list(containers.values()), strangers=strangers)
+            if name not in containers and (found := self.find(name)) is not None:
+                containers[name] = found.container
+        found_all = list(containers.values())
+        return Listing(
+            containers=[one for one in found_all if not one.identity.is_warm],
+            strangers=strangers,
+            warm=[one for one in found_all if one.identity.is_warm],
+        )
 
     def stats(self, name: str) -> Stats:
         found = self.known(name)
@@ -147,9 +159,8 @@ class View:
             self._ended.pop(gone, None)
             self._starts.pop(gone, None)
 
-    def _still(self, record: Record) -> Container | None:
-        found = self.find(record.name)
-        return found.container if found else None
+    def _found(self, seen: Inspected, identity: Identity) -> Found:
+        return Found(seen.id, replace(self._container(identity, seen.state), image=seen.image))
 
     def _container(self, identity: Identity, state: State) -> Container:
         kind = _STATES[state.status]
@@ -162,8 +173,9 @@ class View:
             state=kind,
             directories=self._places.directories(identity.name),
             exit_code=code if exited else None,
-            # the kernel tells it of a child's end too, which the executor may well survive
-            out_of_memory=exited and state.oom_killed and code != 0,
+            # the kernel tells it of a child's end too, which the executor may well survive: of its
+            # own it was only if a SIGKILL ended it that nobody here sent
+            out_of_memory=exited and state.oom_killed and code == -Signals.SIGKILL,
             # its first process is gone, and with it the kernel ends all of its pid namespace
             tree_gone=exited and state.pid == 0,
             stopped_at=state.finished if exited else None,

@@ -39,6 +39,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     environment: dict[str, str]
     image: str | None = None
+    """The id of what was allowed, whatever its name means by now; None: of a former version."""
+    runtime: str = ""
     limits: Limits = Limits()
 
     @property
@@ -51,7 +53,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def record_of(spec: ContainerSpec) -> Record:
+def record_of(spec: ContainerSpec, *, image: str | None = None, runtime: str = "") -> Record:
     identity = spec.identity
     return Record(
         name=identity.name,
@@ -60,7 +62,8 @@ def record_of(spec: ContainerSpec) -> Record:
         project_id=identity.project_id,
         epoch=identity.epoch,
         environment=dict(spec.environment),
-        image=spec.image,
+        image=image,
+        runtime=runtime,
         limits=spec.limits,
     )
 
@@ -135,14 +138,31 @@ def read(path: Path, kind: type[T]) -> T | None:
 
 def write(path: Path, content: Any) -> None:  # noqa: ANN401  # anything that becomes JSON
     """Durable, and whole or not at all."""
+    _written_beside(path, content).replace(path)
+    sync(path.parent)
+
+
+def write_once(path: Path, content: Any) -> bool:  # noqa: ANN401  # as above
+    """As `write`; False: something was there before, and stays."""
+    beside = _written_beside(path, content)
+    try:
+        path.hardlink_to(beside)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink()
+    sync(path.parent)
+    return True
+
+
+def _written_beside(path: Path, content: Any) -> Path:  # noqa: ANN401  # as above
     beside = path.with_name(f".{path.name}.{uuid4().hex}")  # two may write at once
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.encode(content))
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
-    sync(path.parent)
+    return beside
 
 
 def sync(directory: Path) -> None:

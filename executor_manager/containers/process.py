@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
@@ -16,12 +16,17 @@ from uuid import uuid4
 
 from chassis.failpoints import failpoint_sync
 from chassis.logs import get_logger
+from contracts.containers import ContainerOffer
+from contracts.disks import DiskMeans
+from contracts.preflight import PreflightFinding
 from executor_manager.containers import keeping, places
 from executor_manager.containers.backend import (
     Capabilities,
     Container,
     ContainerSpec,
     ContainerState,
+    Identity,
+    Limits,
     Listing,
     Stats,
 )
@@ -33,8 +38,9 @@ from executor_manager.containers.errors import (
     Timeout,
 )
 from executor_manager.containers.places import Owner, Record
-from executor_manager.containers.process_promises import capabilities
+from executor_manager.containers.process_promises import NO_TIER, capabilities
 from executor_manager.containers.procfs import send
+from executor_manager.containers.refusals import require
 from executor_manager.containers.removal import remove_all
 from executor_manager.containers.threads import Threads
 
@@ -61,6 +67,7 @@ class Program:
 
 class ProcessBackend:
     kind = "process"
+    keeps_warm = False
 
     def __init__(self, state_dir: Path, program: Program) -> None:
         self._workers = state_dir / "workers"
@@ -87,6 +94,25 @@ class ProcessBackend:
 
     async def adopt_or_create(self, spec: ContainerSpec) -> Container:
         return await self._threads.call(lambda: self._create(spec), CALL_SECONDS)
+
+    @property
+    def offer(self) -> ContainerOffer:
+        return ContainerOffer(untrusted=[NO_TIER])
+
+    @property
+    def preflight(self) -> Sequence[PreflightFinding]:
+        return ()
+
+    def disk_means(self, limits: Limits) -> DiskMeans | None:
+        return None if limits.disk_bytes is None else "watch"
+
+    async def bind(self, name: str, identity: Identity) -> Container:
+        raise BackendError(
+            f"{name} cannot be {identity.name}: a process is started for one session"
+        )
+
+    async def image(self) -> str:
+        return ""
 
     async def start(self, name: str) -> Container:
         return await self._threads.call(lambda: self._start(name), START_SECONDS + CALL_SECONDS)
@@ -181,6 +207,8 @@ class ProcessBackend:
 
     def _create(self, spec: ContainerSpec) -> Container:
         place = self._place(spec.identity.name)
+        if not (place / places.RECORD).exists():
+            require(self.offer, spec.choice)
         record = places.make(place, places.record_of(spec), self._program.owner)
         failpoint_sync("process.after_create")
         return self._container(place, record)
@@ -218,6 +246,8 @@ class ProcessBackend:
             "BERTH_AGENT_PORT": "0",  # loopback is the host's: any that is free
             "BERTH_HOME_DIR": str(places.home(place)),
         }
+        if record is not None and record.limits.disk_bytes is not None:
+            own["BERTH_DISK_BYTES"] = str(record.limits.disk_bytes)
         owner = self._program.owner
         return keeping.Launch(
             argv=list(self._program.argv),

@@ -7,8 +7,10 @@ NOT_ISOLATED = (
     "A session's models and tools are on a port of the host's loopback: all on the host reach it.",
     "A session sees the host's files as far as its user may read them.",
     "A session sees the host's processes, and may signal those of its own user.",
-    "Memory, CPU, process and disk limits are the host's: a session can starve the others.",
+    "Memory, CPU and process limits are the host's: a session can starve the others.",
+    "A session's disk limit is held by looking: between two looks it can fill the host's disk.",
 )
+NO_TIER = "the process backend isolates nothing: run the docker backend"
 SAME_USER = "Executor and agent run as the same user as Berth itself."
 
 

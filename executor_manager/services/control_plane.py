@@ -123,6 +123,8 @@ class ControlPlane:
                         reason=reason,
                         detail=detail,
                         steps=steps,
+                        disk=worker.disk,
+                        image=worker.image,
                     ),
                     worker_id=str(worker.id),
                 )

@@ -90,6 +90,8 @@ class Registration:
                 max_workers=self.orders.own_max_workers,
                 agents=offers,
                 isolation=backend.capabilities.kept(),
+                containers=backend.offer,
+                preflight=[*backend.preflight],
             )
         )
         _log.info(

@@ -12,6 +12,7 @@ from chassis.logs import get_logger
 from chassis.telemetry import span
 from contracts.executors import ExecutorPhase, ExecutorStatus
 from contracts.managers import StartStep
+from contracts.reasons import Reason
 from contracts.workers import WorkerLimits
 from executor_manager.containers.backend import (
     Container,
@@ -21,9 +22,8 @@ from executor_manager.containers.backend import (
     Identity,
     Limits,
 )
-from executor_manager.containers.errors import BackendError, Timeout, Unreachable
+from executor_manager.containers.errors import BackendError, StartFailed, Timeout, Unreachable
 from executor_manager.metrics import ManagerMetrics
-from executor_manager.services import spools
 from executor_manager.services.executors import Executors, NotItsExecutor
 from executor_manager.services.relay import Relay
 from executor_manager.services.warm_pool import WarmPool
@@ -31,6 +31,7 @@ from executor_manager.services.ways_out import WaysOut
 from executor_manager.services.workers import Stage, Worker
 
 EXITED = "executor_exited"
+RELAYS = frozenset({"relay_timeout", "relay_failed"})
 ASK_FIRST = 0.01
 ASK_LONGEST = 0.25
 ASK_SHARE = 0.05
@@ -44,6 +45,8 @@ STEPS: tuple[StepName, ...] = get_args(StepName)
 
 T = TypeVar("T")
 
+TOLD = frozenset({Reason.DISK_FULL, Reason.OUT_OF_MEMORY})
+"""Limits that an executor names itself."""
 _UP = frozenset({ExecutorPhase.READY, ExecutorPhase.BUSY})
 _ENDED = frozenset({ExecutorPhase.FAILED, ExecutorPhase.STOPPED, ExecutorPhase.SUPERSEDED})
 
@@ -122,8 +125,13 @@ class Startup:
         try:
             await self._bring_up(worker, container)
         except StartupFailed as failure:
-            if not await self._can_be_cold(worker, container, failure):
+            # a warm one may have suffered while it waited
+            waited = container.state is ContainerState.PAUSED
+            if not waited or failure.undecided or failure.reason in RELAYS:
                 raise
+            if not await self.warm.give_up(worker, failure.reason):
+                raise
+            await self.executors.forget(worker)
             await self._bring_up(worker, await self._create(worker, cold=True))
 
     async def connect(self, worker: Worker, container: Container) -> None:
@@ -152,6 +160,7 @@ class Startup:
                 "BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace),
                 "BERTH_EGRESS": self.ways_out.granted(worker.id, worker.egress),
             },
+            choice=worker.choice,
             limits=_limits(worker.limits, self.default_limits),
         )
 
@@ -159,10 +168,12 @@ class Startup:
         """Paused, it is a warm one."""
         worker.steps.clear()
         spec = self._spec(worker)
+        worker.disk = self.backend.disk_means(spec.limits)
         async with self._step(worker, "create") as step:
             container = None if cold else await self.warm.take(worker, spec)
             if container is None:
                 container = await step.insist(lambda: self.backend.adopt_or_create(spec))
+            worker.image = container.image
         await failpoint("startup.created")
         return container
 
@@ -171,30 +182,14 @@ class Startup:
         await _both(self.connect(worker, container), self._start(worker, container.state))
         await self._boot(worker, until_ready=True)
 
-    async def _can_be_cold(
-        self, worker: Worker, container: Container, failure: StartupFailed
-    ) -> bool:
-        """A warm one may have suffered while it waited. As long as the session's executor never
-        was up in it, one is made as if there had been none.
-        """
-        if container.state is not ContainerState.PAUSED or failure.undecided:
-            return False
-        try:
-            stopped = await self.backend.stop(worker.name, 0)
-            if not await asyncio.to_thread(spools.untouched, stopped):
-                return False
-            await self.backend.remove(worker.name)
-        except BackendError as error:
-            _log.warning("warm_not_removed", reason=error.reason, error=str(error))
-            return False
-        _log.warning("warm_start_failed", reason=failure.reason, detail=failure.detail)
-        self.metrics.warm_failures.inc()
-        return True
-
     async def _start(self, worker: Worker, state: ContainerState | None = None) -> None:
-        begin = self.backend.resume if state is ContainerState.PAUSED else self.backend.start
         async with self._step(worker, "start") as step:
-            await step.insist(lambda: begin(worker.name))
+            if state is ContainerState.PAUSED:
+                resumed = await step.insist(lambda: self.backend.resume(worker.name))
+                if resumed.state is not ContainerState.RUNNING:
+                    raise StartFailed(f"it waited, and is {resumed.state} now")
+            else:
+                await step.insist(lambda: self.backend.start(worker.name))
         await failpoint("startup.started")
 
     async def _boot(self, worker: Worker, *, until_ready: bool) -> None:
@@ -225,7 +220,8 @@ class Startup:
             elif status.phase in _UP or not until_ready:
                 return
             elif status.phase in _ENDED:
-                raise StartupFailed(f"executor_{status.phase}", status.reason)
+                told = status.reason if status.reason in TOLD else f"executor_{status.phase}"
+                raise StartupFailed(told, status.reason)
             # a look at its socket costs nothing, and what it waits for is most often short
             waited = loop.time() - begun
             await asyncio.sleep(min(max(ASK_FIRST, waited * ASK_SHARE), ASK_LONGEST))
@@ -249,7 +245,7 @@ class Startup:
             printed = (await self.backend.logs(worker.name, 1000)).decode(errors="replace")
         except (Unreachable, Timeout):
             return  # nothing is known, so nothing is decided
-        reason = "out_of_memory" if container.out_of_memory else EXITED
+        reason = Reason.OUT_OF_MEMORY if container.out_of_memory else EXITED
         raise StartupFailed(reason, f"exit code {container.exit_code}: {printed[-500:]}")
 
     @asynccontextmanager

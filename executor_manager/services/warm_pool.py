@@ -26,6 +26,7 @@ from executor_manager.containers.backend import (
 )
 from executor_manager.containers.errors import BackendError, NameTaken, StartFailed, Timeout
 from executor_manager.metrics import ManagerMetrics
+from executor_manager.services import spools
 from executor_manager.services.workers import Stage, Worker, Workers
 
 MOST = 64
@@ -77,6 +78,10 @@ class WarmPool:
     _next_at: float = 0.0
 
     @property
+    def ready(self) -> int:
+        return len(self._ready)
+
+    @property
     def wanted(self) -> int:
         """One that no worker could ever take is only memory."""
         if not self.backend.keeps_warm:
@@ -98,6 +103,22 @@ class WarmPool:
             return await self._bind(warm, spec.identity)
         finally:
             self._busy.discard(warm.name)
+
+    async def give_up(self, worker: Worker, reason: str) -> bool:
+        """Of one that was bound and does not come up: it is removed, as long as the session's
+        executor never was up in it. False: it was, or that cannot be known.
+        """
+        self.metrics.warm_failures.inc()
+        _log.warning("warm_given_up", name=worker.name, reason=reason)
+        try:
+            stopped = await self.backend.stop(worker.name, 0)
+            if not await asyncio.to_thread(spools.untouched, stopped):
+                return False
+            await self.backend.remove(worker.name)
+        except BackendError as error:
+            _log.warning("warm_not_removed", name=worker.name, error=str(error))
+            return False
+        return True
 
     async def run_once(self, fresh: Fresh) -> None:
         """Looks after those that wait, and makes what is missing, one at a time."""

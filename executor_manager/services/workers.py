@@ -14,6 +14,8 @@ from typing import assert_never
 from uuid import UUID
 
 from contracts.commands import AnyCommand
+from contracts.containers import ContainerChoice
+from contracts.disks import DiskMeans
 from contracts.egress import EgressPolicy
 from contracts.executors import ExecutorPhase, ExecutorStatus
 from contracts.managers import StartStep, WorkerReportedState
@@ -51,11 +53,17 @@ class Worker:
     stage: Stage
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     """What its container may use, when it is made."""
+    choice: ContainerChoice = field(default_factory=ContainerChoice)
+    """Of its app, when its container is made."""
+    image: str = ""
+    """The id of what its container was made of; empty: not known, or there are no images."""
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     """What its agent may reach: as the control plane said last."""
     egress_version: str = ""
     pushed: tuple[str, EgressPolicy] | None = None
     """Token and policy that the relay took last."""
+    disk: DiskMeans | None = None
+    """What holds its disk limit; None: it has none, or was made before our time."""
     steps: list[StartStep] = field(default_factory=list[StartStep])
     """Of its latest start, in the order of their names in the contract."""
     status: ExecutorStatus | None = None
@@ -155,6 +163,7 @@ def worker_of(grant: WorkerGrant, stage: Stage) -> Worker:
         token=grant.token,
         stage=stage,
         limits=grant.limits,
+        choice=ContainerChoice(image=grant.image, runtime=grant.runtime, tier=grant.tier),
         egress=grant.egress,
         egress_version=grant.egress_version,
     )
