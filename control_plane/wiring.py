@@ -47,13 +47,15 @@ from control_plane.store.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Each is a dependency of handlers, by its field's name."""
+    """Each is a dependency of handlers, by its field's name. None is called like a field of a body:
+    what is wrong with such a field would be an error of ours.
+    """
 
     access: Access
     apps: Apps
     audit: Audit
     claims: Claims
-    egress: Egress
+    egress_policies: Egress
     events: Events
     fanout: Fanout
     human_loop: HumanLoop
@@ -98,7 +100,7 @@ def build_services(
         apps=shared.apps,
         audit=Audit(database),
         claims=_claims(settings, database, wakeups),
-        egress=Egress(database),
+        egress_policies=Egress(database),
         events=Events(database),
         fanout=shared.fanout,
         human_loop=HumanLoop(database),

@@ -19,9 +19,11 @@ PATH = "/api/v1/projects/{project_id:uuid}/egress"
 
 
 @get(PATH, opt=READ_PROJECT, tags=["egress"])
-async def get_egress(project_id: FromPath[UUID], egress: NamedDependency[Egress]) -> EgressPolicy:
+async def get_egress(
+    project_id: FromPath[UUID], egress_policies: NamedDependency[Egress]
+) -> EgressPolicy:
     """Of sessions whose app has none of its own."""
-    return await egress.get(project_id)
+    return await egress_policies.get(project_id)
 
 
 @put(
@@ -36,10 +38,10 @@ async def put_egress(
     project_id: FromPath[UUID],
     data: JSONBody[AskedEgress],
     principal: NamedDependency[Principal],
-    egress: NamedDependency[Egress],
+    egress_policies: NamedDependency[Egress],
 ) -> EgressPolicy:
     """For owners; audited. Replaces all of it; the profile `none` takes everything away."""
-    return await egress.put(project_id, data, by=principal.user_id)
+    return await egress_policies.put(project_id, data, by=principal.user_id)
 
 
 @post(litestar_path(TELL_DENIALS), opt=WORKER, status_code=200)
@@ -47,10 +49,10 @@ async def tell_denials(
     worker_id: FromPath[UUID],
     data: JSONBody[TellDenials],
     worker: NamedDependency[WorkerCaller],
-    egress: NamedDependency[Egress],
+    egress_policies: NamedDependency[Egress],
 ) -> Empty:
     del worker_id  # the guard has looked at it
-    await egress.tell(worker, data)
+    await egress_policies.tell(worker, data)
     return Empty()
 
 
