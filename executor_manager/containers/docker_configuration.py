@@ -35,7 +35,6 @@ MIB = 1024 * 1024
 RUN_MIB = 16
 LOG_FILES = 2
 OPEN_FILES = 8192
-UNLIMITED = -1
 SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 TMPFS_FILES = 262_144
 """In each of /tmp and HOME: what has no bytes takes memory too."""
@@ -224,9 +223,8 @@ def _hardened(options: DockerOptions, limits: Limits) -> dict[str, Any]:
         "Ulimits": [
             {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},
             {"Name": "core", "Soft": 0, "Hard": 0},
-            # the kernel counts it over all sessions' agents, who are one user: the engine's default
-            # would let one keep the others from forking, and the limit of pids is each one's own
-            {"Name": "nproc", "Soft": UNLIMITED, "Hard": UNLIMITED},
+            # not nproc: an engine with a limit itself may raise nobody's, and would start nothing;
+            # it is shared by all sessions' agents, whom their limits of pids hold first
         ],
         "PidsLimit": limits.pids,
         # memory and swap together: equal, nothing is swapped
