@@ -55,8 +55,8 @@ def _npm(origin: str) -> dict[str, str]:
 
 
 def _git(origin: str) -> dict[str, str]:
-    """All of https leads to the broker, which knows the repositories and has the credentials; the
-    user's own configuration cannot send it elsewhere.
+    """All of https leads to the control plane, which knows the repositories and has the
+    credentials: the agent has none, and is never asked for any.
     """
     settings = {
         f"url.{origin}/git/.insteadOf": "https://",
