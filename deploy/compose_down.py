@@ -32,7 +32,7 @@ def main() -> None:
     for container in engine.containers.list(all=True, filters={"label": "berth.role=session"}):
         mounts = [str(mount.get("Source", "")) for mount in container.attrs["Mounts"]]
         if any(mount.startswith(home + "/") for mount in mounts for home in homes):
-            container.remove(force=True)
+            container.remove(force=True, v=True)
     remove = ("down", "--volumes", "--remove-orphans")
     sys.exit(subprocess.run([*compose, *remove], cwd=ROOT, check=False).returncode)
 

@@ -20,6 +20,7 @@ import control_plane.settings
 import executor.settings
 import executor_manager.relay.settings
 import executor_manager.settings
+import executor_manager.volumes.settings
 import gateway.settings
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
@@ -37,12 +38,14 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "control_plane": control_plane.settings.Settings,
     "executor_manager": executor_manager.settings.Settings,
     "executor_manager/relay": executor_manager.relay.settings.Settings,
+    "executor_manager/volumes": executor_manager.volumes.settings.Settings,
     "executor": executor.settings.Settings,
     "gateway": gateway.settings.Settings,
     "cli": cli.settings.Settings,
 }
 
 ABOUT = {
+    "executor_manager/volumes": "The helper by which disk limits are images; it runs as root.",
     "executor_manager/relay": "Given by the executor-manager, which starts it.",
     "executor": "Given by the executor-manager, to each session's executor.",
 }

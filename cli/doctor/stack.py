@@ -20,6 +20,7 @@ SHARED = (
 
 
 class _Capabilities(msgspec.Struct, frozen=True):
+    disk_means: str = ""
     not_isolated: list[str] = msgspec.field(default_factory=list[str])
 
 
@@ -60,7 +61,17 @@ async def _isolation(client: httpx.AsyncClient, port: int) -> list[Finding]:
         backend = msgspec.json.decode(answer.content, type=_Backend)
     except (httpx.TransportError, msgspec.MsgspecError):
         return [Finding(what="isolation", verdict="note", found=SHARED)]
-    return [
+    told = [
         Finding(what=f"backend {backend.kind}", verdict="note", found=statement)
         for statement in backend.capabilities.not_isolated
     ]
+    return [*told, *_disk(backend.capabilities.disk_means)]
+
+
+def _disk(means: str) -> list[Finding]:
+    if not means:
+        return []
+    kernels = means != "watch"
+    how = "" if kernels else "Run the docker backend, with the helper `volumes`."
+    verdict = "ok" if kernels else "note"
+    return [Finding(what="disk limits", verdict=verdict, found=f"held by {means}", how=how)]

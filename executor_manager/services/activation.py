@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
+from contracts.reasons import Reason
 from executor_manager.containers.backend import ContainerState
 from executor_manager.containers.errors import BackendError
 from executor_manager.metrics import ManagerMetrics
-from executor_manager.services import spools
+from executor_manager.services import former_ends, spools
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.startup import EXITED, Startup, StartupFailed
 from executor_manager.services.workers import Stage, Worker, Workers
@@ -86,6 +87,7 @@ class Activation:
             self.metrics.restarts.inc()
             _log.warning("worker_restarting", times=worker.restarts, pause=pause)
             await asyncio.sleep(pause)
+            await self._tell_end(worker)
             try:
                 await self.startup.run(worker)
             except StartupFailed as failure:
@@ -121,6 +123,14 @@ class Activation:
         else:
             await self.fail(worker, "container_missing", "it is not on this host")
 
+    async def _tell_end(self, worker: Worker) -> None:
+        try:
+            if (container := await self.startup.backend.get(worker.name)) is not None:
+                await asyncio.to_thread(former_ends.tell_end, container)
+        except (BackendError, OSError) as error:
+            # it is then told as a restart
+            _log.warning("end_not_told", error=str(error))
+
     async def _obstacle(self, worker: Worker) -> str:
         """Why it cannot be started in the same epoch; empty if it can."""
         container = await self.startup.backend.get(worker.name)
@@ -131,5 +141,5 @@ class Activation:
         if not await asyncio.to_thread(spools.intact, container):
             return "spool_lost"
         if worker.restarts >= self.patience.restarts:
-            return "out_of_memory" if container.out_of_memory else "restarted_too_often"
+            return Reason.OUT_OF_MEMORY if container.out_of_memory else "restarted_too_often"
         return ""

@@ -154,4 +154,5 @@ class Retirement:
 
 
 def _where(container: Container) -> str:
-    return str(container.directories.workspace)
+    # an image of its disk stands beside the directory
+    return str(container.directories.workspace.parent)

@@ -20,6 +20,7 @@ CAPABILITIES = {
     "init": {"CHOWN", "DAC_OVERRIDE", "FOWNER"},
     "postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
     "executor-manager": {"CHOWN", "DAC_OVERRIDE", "FOWNER"},
+    "volumes": {"MKNOD"},
 }
 ONCE = {"init", "migrate", "cli"}
 
@@ -70,6 +71,18 @@ def test_services__have_no_capability_but_those_that_are_named(
         assert service["security_opt"] == ["no-new-privileges"], name
         assert not service.get("privileged"), name
         assert not service.get("pid"), name
+
+
+def test_volumes__may_open_loop_devices_and_nothing_else(
+    every: dict[str, dict[str, Any]],
+) -> None:
+    for name, service in every.items():
+        rules = ["b 7:* rwm", "c 10:237 rwm"] if name == "volumes" else []
+        assert service.get("device_cgroup_rules", []) == rules, name
+        assert not service.get("devices"), name
+    helper = every["volumes"]
+    assert helper["network_mode"] == "none"
+    assert set(mounts(helper)) == {"/berth/state"}
 
 
 def test_services__are_bounded(every: dict[str, dict[str, Any]]) -> None:
