@@ -2,6 +2,6 @@
 
 A process of its own, for a loop device needs device nodes that nobody else of ours has. It mounts
 nothing: the engine does, when it starts a container
-(docs/adr/0019-disks-are-volumes-of-the-engine.md).
+(docs/adr/0020-disks-are-volumes-of-the-engine.md).
 All that can be asked of it is in `contracts.disks`.
 """
