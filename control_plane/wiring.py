@@ -27,6 +27,7 @@ from control_plane.services.reports import Reports
 from control_plane.services.requests import Requests
 from control_plane.services.rescue import Rescue
 from control_plane.services.quotas import Quotas
+from control_plane.services.room import Room
 from control_plane.services.run_views import RunViews
 from control_plane.services.runs import Runs
 from control_plane.services.schema import Schema
@@ -161,7 +162,13 @@ def _shared(settings: Settings, database: Database, wakeups: Wakeups) -> _Shared
         apps=apps,
         fanout=Fanout(database, wakeups, poll_seconds=settings.poll_seconds),
         idempotency=idempotency,
-        intake=Intake(idempotency=idempotency, apps=apps, sessions=sessions, line=runs),
+        intake=Intake(
+            idempotency=idempotency,
+            apps=apps,
+            sessions=sessions,
+            line=runs,
+            room=Room(settings.wait_queue_limit),
+        ),
         model_calls=ModelCalls(database),
         model_upstreams=ModelUpstreams(
             database, keys=settings.model_keys, hosts=settings.allowed_model_hosts

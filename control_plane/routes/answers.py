@@ -16,6 +16,9 @@ from control_plane.services.intake import Accepted
 from control_plane.services.run_views import RunViews
 from control_plane.services.streams import Streams
 
+LOOK_AGAIN_SECONDS = 5
+"""For a run that has not settled within the wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -28,7 +31,8 @@ class Answers:
     streams: Streams
 
     async def of(self, done: Once[Accepted], prefer: str | None) -> Response[Any]:
-        """200 for a run that settled within the wait, else 202; both say where the run is.
+        """200 for a run that settled within the wait, else 202; both say where the run is, and one
+        that was waited for in vain, when to look again.
 
         A stream begins with the run's first event, also when the request is a repeated one.
         """
@@ -52,6 +56,7 @@ class Answers:
             settled = await self.views.settled(run.id, session_id=run.session_id, within=wish.wait)
             if settled is not None:
                 return Response(settled, status_code=200, headers=headers)
+            headers["Retry-After"] = str(LOOK_AGAIN_SECONDS)
         return Response(run, status_code=202, headers=headers)
 
 

@@ -66,8 +66,14 @@ def window(limit: int, cursor: str | None) -> Window:
 def ask_of(
     request: Request[Any, Any, Any], principal: Principal, body: object, key: str | None
 ) -> Ask:
+    wish = wish_of(request.headers.get("accept", ""), request.headers.get("prefer"))
     return ask(
-        user_id=principal.user_id, key=key, method=request.method, path=request.url.path, body=body
+        user_id=principal.user_id,
+        key=key,
+        method=request.method,
+        path=request.url.path,
+        body=body,
+        waits=wish.wait > 0 and not wish.stream,
     )
 
 

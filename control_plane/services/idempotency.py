@@ -33,6 +33,8 @@ class Ask:
     user_id: UUID
     key: str | None
     request_hash: str
+    waits: bool = False
+    """Whoever asks wants to wait for what comes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,15 @@ class Once(Generic[T]):
     replayed: bool = False
 
 
-def ask(*, user_id: UUID, key: str | None, method: str, path: str, body: object) -> Ask:
+def ask(
+    *,
+    user_id: UUID,
+    key: str | None,
+    method: str,
+    path: str,
+    body: object,
+    waits: bool = False,
+) -> Ask:
     """Raises `validation_failed` for a key that is not 1 to 200 printable ASCII characters."""
     if key is not None and not _KEY.fullmatch(key):
         raise BerthError(
@@ -52,7 +62,7 @@ def ask(*, user_id: UUID, key: str | None, method: str, path: str, body: object)
         )
     content = msgspec.json.encode(body, order="deterministic")
     digest = hashlib.sha256(f"{method} {path}\n".encode() + content).hexdigest()
-    return Ask(user_id=user_id, key=key, request_hash=digest)
+    return Ask(user_id=user_id, key=key, request_hash=digest, waits=waits)
 
 
 class Idempotency:

@@ -15,6 +15,7 @@ from contracts.wire import Wire
 from control_plane.domain.options import require_known
 from control_plane.services.apps import Apps
 from control_plane.services.idempotency import Ask, Idempotency, Once
+from control_plane.services.room import Room
 from control_plane.services.runs import Enqueued, Runs
 from control_plane.services.sessions import Sessions, draft
 from control_plane.store import runs as run_store
@@ -33,12 +34,19 @@ class Accepted(Wire, frozen=True, kw_only=True):
 
 class Intake:
     def __init__(
-        self, *, idempotency: Idempotency, apps: Apps, sessions: Sessions, line: Runs
+        self,
+        *,
+        idempotency: Idempotency,
+        apps: Apps,
+        sessions: Sessions,
+        line: Runs,
+        room: Room,
     ) -> None:
         self._idempotency = idempotency
         self._apps = apps
         self._sessions = sessions
         self._line = line
+        self._room = room
 
     async def create_session(
         self, ask: Ask, data: CreateSession, *, project_id: UUID, by: UUID
@@ -51,6 +59,7 @@ class Intake:
         self, ask: Ask, data: SendMessage, *, session_id: UUID, by: UUID
     ) -> Once[Accepted]:
         async def work(unit: Unit) -> Accepted:
+            await self._require_room(unit, ask)
             session = await self._existing(unit, session_id)
             return await self.enqueue(
                 unit, session, data.text, data.options, task_id=data.task_id, by=by
@@ -64,6 +73,7 @@ class Intake:
         """In the session that is named, else in a new one."""
 
         async def work(unit: Unit) -> Accepted:
+            await self._require_room(unit, ask)
             if data.session_id is None:
                 new = _session_of(data)
                 session = await self.new_session(unit, new, project_id=project_id, by=by)
@@ -78,6 +88,7 @@ class Intake:
 
     async def retry(self, ask: Ask, *, run_id: UUID, by: UUID) -> Once[Accepted]:
         async def work(unit: Unit) -> Accepted:
+            await self._require_room(unit, ask)
             run = await run_store.get(unit.connection, run_id)
             if run is not None:
                 await self._apps.require_agent(unit, run.agent)
@@ -125,6 +136,11 @@ class Intake:
             traceparent=traceparent() or "",
         )
         return await _accepted(unit, queued)
+
+    async def _require_room(self, unit: Unit, ask: Ask) -> None:
+        """Within the transaction: a repeated request gets its first answer, however full it is."""
+        if ask.waits:
+            await self._room.require(unit)
 
     async def _existing(self, unit: Unit, session_id: UUID) -> Session:
         session = await session_store.get(unit.connection, session_id)

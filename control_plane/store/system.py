@@ -22,6 +22,11 @@ async def queue(connection: Connection, projects: Sequence[UUID]) -> SystemQueue
     )
 
 
+async def queued(connection: Connection, *, at_most: int) -> int:
+    """Of all projects; counted no further than `at_most`."""
+    return await connection.fetchval(QUERIES["queued"], at_most)
+
+
 async def workers(connection: Connection, projects: Sequence[UUID]) -> SystemWorkers:
     managers = await connection.fetch(QUERIES["managers"])
     counts = await connection.fetch(QUERIES["workers"], list(projects))

@@ -7,6 +7,10 @@ WHERE (state = 'pending' OR state = 'queued' OR state IN ('claimed', 'running', 
   AND project_id = ANY($1::uuid[])
 GROUP BY state
 
+-- name: queued
+-- Runs that nobody has taken up, counted no further than $1.
+SELECT count(*) FROM (SELECT FROM runs WHERE state = 'queued' LIMIT $1) AS counted
+
 -- name: outbox
 SELECT count(*) FROM outbox WHERE project_id = ANY($1::uuid[])
 
