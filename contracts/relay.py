@@ -28,7 +28,8 @@ class NamedUpstream(Wire, frozen=True, kw_only=True):
     """Where it leads: scheme, host, and a path to put before the request's."""
     methods: list[str]
     paths: list[str]
-    """A request's path must be one of these, or lie below one that ends in `/`."""
+    """A request's path must be one of these, or lie below one that ends in `/`. Of an index none
+    counts: what there is of one is known."""
     credential: Credential | None = None
     as_worker: bool = False
     """The worker's own token is added instead, as to its callbacks: for the control plane alone."""
@@ -36,11 +37,13 @@ class NamedUpstream(Wire, frozen=True, kw_only=True):
     """A package index: links in its answers that lead to the index, or to its file hosts, are made
     to lead back here."""
     file_hosts: list[str] = msgspec.field(default_factory=list[str])
-    """Of an index: origins that its links may lead to (`https://files.example.org`)."""
+    """Of an index: origins that its links may lead to (`https://files.example.org`); files of the
+    index itself are read from below `url`."""
 
 
 class Tunnels(Wire, frozen=True, kw_only=True):
-    """`CONNECT host:port` on `agent/agent.sock`: opaque bytes, to these hosts alone."""
+    """`CONNECT host:port` on `agent/agent.sock`: opaque bytes, to these hosts alone, after a TLS
+    client hello for the same name."""
 
     hosts: list[EgressHost]
     mib_per_hour: int

@@ -104,6 +104,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     relay_interval_seconds: Seconds = 1.0
     relay_wait_seconds: Seconds = 20.0
     """How long the relay holds a request while its upstream is away."""
+    relay_tunnel_networks: tuple[str, ...] = ()
+    """Of your own, for a relay of ours: `BERTH_RELAY_TUNNEL_NETWORKS` of one that is a service."""
     relay_admin_socket: Path | None = None
     """Of a relay that runs as a service of its own. None: ours is started and kept."""
     agent_upstreams_file: Path | None = None

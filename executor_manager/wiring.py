@@ -228,6 +228,7 @@ def _relay(settings: Settings, workers: Workers, backend: ContainerBackend, ways
         process = RelayProcess(
             settings.state_dir / "relay",
             wait_seconds=settings.relay_wait_seconds,
+            tunnel_networks=settings.relay_tunnel_networks,
             log_level=settings.log_level,
         )
     return Relay(

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Generator
+from ipaddress import ip_network
 from pathlib import Path
 
 from aiohttp import web
@@ -20,6 +21,8 @@ from executor_manager.relay.admin import build_admin
 from executor_manager.relay.named import named_upstreams
 from executor_manager.relay.settings import Settings
 from executor_manager.relay.sockets import bind_for_owner
+from executor_manager.relay.tunnel.resolving import Resolver
+from executor_manager.relay.tunnel.tunnels import TunnelFrame
 from executor_manager.relay.upstreams import Upstreams
 from executor_manager.relay.workers import Workers
 
@@ -79,8 +82,14 @@ async def _run(settings: Settings) -> None:
     socket_path = settings.relay_dir / ADMIN_SOCKET
     socket_path.parent.mkdir(mode=0o700, exist_ok=True)
     boot = str(new_id())
+    resolver = Resolver()
+    frame = TunnelFrame(
+        resolver, settings, [ip_network(text) for text in settings.relay_tunnel_networks]
+    )
     async with Upstreams(settings) as upstreams, named_upstreams(settings) as named:
-        workers = Workers(boot=boot, settings=settings, upstreams=upstreams, named=named)
+        workers = Workers(
+            boot=boot, settings=settings, upstreams=upstreams, named=named, tunnels=frame
+        )
         admin = build_admin(boot=boot, upstreams=upstreams, workers=workers)
         runner = web.AppRunner(admin, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
@@ -89,6 +98,7 @@ async def _run(settings: Settings) -> None:
         await stop.wait()
         await workers.close()
         await runner.cleanup()
+    resolver.close()
 
 
 if __name__ == "__main__":

@@ -7,56 +7,47 @@ prefix that is allowed.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from aiohttp import HttpVersion11, web
 
 from contracts.relay import NamedUpstream
+from executor_manager.relay.index.paths import decide_index
 from executor_manager.relay.policy import Denied
+from executor_manager.relay.targets import ToUpstream, ambiguous
 
 HEAD_BYTES = 64 * 1024
 """Of all header lines together."""
 
 _TARGET = re.compile(r"/([a-z][a-z0-9-]{0,31})(/[\x21-\x7e]*)")
-_DOTS = re.compile(r"(?:\.|%2e){1,2}(?:(?:;|%3b).*)?", re.IGNORECASE)
-_TWO_READINGS = re.compile(
-    r"//|\\|%(?:2f|5c|[01][0-9a-f]|7f|25(?:2e|2f|5c|00))|%(?![0-9a-f]{2})", re.IGNORECASE
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToUpstream:
-    upstream: NamedUpstream
-    path: str
-    """Without the upstream's name and without the query."""
-    query: str
-    """With its question mark, or empty."""
-
-    @property
-    def url(self) -> str:
-        return f"{self.upstream.url.rstrip('/')}{self.path}{self.query}"
+_ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://.*")
 
 
 def decide_agent(
-    upstreams: Iterable[NamedUpstream], method: str, target: str
+    upstreams: Iterable[NamedUpstream], method: str, target: str, host: str
 ) -> ToUpstream | Denied:
-    """For `agent/agent.sock`. `target` is the request line's, unparsed."""
+    """For `agent/agent.sock`. `target` is the request line's, unparsed; `host` the header."""
+    if _ABSOLUTE.fullmatch(target):
+        return Denied("absolute_uri")  # as to a proxy: what is not TLS goes nowhere
     found = _TARGET.fullmatch(target)
     if found is None or "#" in target:
         return Denied("not_a_path_of_an_upstream")
     upstream = next((some for some in upstreams if some.name == found[1]), None)
     if upstream is None:
         return Denied("unknown_upstream")
+    path, mark, query = found[2].partition("?")
+    if upstream.index:
+        return decide_index(upstream, method, path, mark + query, host)
+    return _decide(upstream, method, path, mark + query)
+
+
+def _decide(upstream: NamedUpstream, method: str, path: str, query: str) -> ToUpstream | Denied:
     if method not in upstream.methods:
         return Denied("method")
-    path, mark, query = found[2].partition("?")
-    if any(_DOTS.fullmatch(segment) for segment in path.split("/")):
-        return Denied("dot_segment")
-    if _TWO_READINGS.search(path):
-        return Denied("encoded_slash")
+    if (denied := ambiguous(path)) is not None:
+        return denied
     if not any(_covers(rule, path) for rule in upstream.paths):
         return Denied("path")
-    return ToUpstream(upstream=upstream, path=path, query=mark + query)
+    return ToUpstream(upstream=upstream, path=path, query=query)
 
 
 def head_refused(request: web.BaseRequest) -> Denied | None:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from executor_manager.relay.agent_policy import ToUpstream
 from executor_manager.relay.bodies import Body
 from executor_manager.relay.credentials import Credentials
 from executor_manager.relay.headers import Added, Lines, to_upstream
 from executor_manager.relay.streams import Asked
+from executor_manager.relay.targets import ToUpstream
 
 Token = Callable[[], str]
 """The worker's own, as it was pushed last."""
@@ -40,10 +40,9 @@ class Asking:
         """Raises `CredentialMissing`. Made anew for each sending: a token may have been replaced
         while the upstream was waited for.
         """
-        upstream = self.to.upstream
-        if upstream.as_worker:
+        if self.to.upstream.as_worker:
             self.added = Added(value=self._token())
-        elif (named := upstream.credential) is not None:
+        elif (named := self.to.credential) is not None:
             value = await credentials.value(named.name)
             self.added = Added(header=named.header, prefix=named.prefix, value=value)
         lines = to_upstream(self.request.headers, self.added)

@@ -9,10 +9,13 @@ from typing import Any
 
 from aiohttp import web
 
+from executor_manager.relay.opening import Opening, TunnelHandler
 from executor_manager.relay.sockets import BACKLOG, bind_for_owner, remove_socket
 
 LINE_BYTES = 8190
 LINES = 100
+TUNNEL_HEAD_BYTES = 16 * 1024
+"""Of the whole head; and what of a tunnel's is read before its other side takes it, twice that."""
 ACCEPTED_AT_ONCE = 8
 """Of one socket, before the others have their turn."""
 ENDING_SECONDS = 0.2
@@ -43,6 +46,8 @@ class Face:
     _server: web.Server
     _listener: asyncio.Server
     _requests: set[asyncio.Task[Any]]
+    """Tunnels too."""
+    _opening: set[Opening]
     _close_seconds: float
 
     async def unbind(self) -> None:
@@ -51,6 +56,8 @@ class Face:
         await asyncio.to_thread(remove_socket, self.path)
 
     async def shutdown(self) -> None:
+        for opening in list(self._opening):
+            opening.abort()
         if not self._close_seconds:
             # while their connections are still there: so they can tell who ended them
             for request in self._requests:
@@ -62,10 +69,6 @@ class _Server(web.Server):
     """Knows of connections from the moment they are accepted, not only when they are served."""
 
     count = 0
-
-    def counted(self) -> web.RequestHandler:
-        self.count += 1
-        return self()
 
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
@@ -83,16 +86,36 @@ class _Full(asyncio.Protocol):
         transport.close()
 
 
-async def open_face(path: Path, mode: int, handler: Handler, bounds: Bounds) -> Face:
-    """Raises `SocketRefused`."""
+async def open_face(
+    path: Path, mode: int, handler: Handler, bounds: Bounds, tunnel: TunnelHandler | None = None
+) -> Face:
+    """Raises `SocketRefused`. Without `tunnel` a `CONNECT` is a request like any other."""
     listening = await asyncio.to_thread(bind_for_owner, path, mode)
     requests: set[asyncio.Task[Any]] = set()
+    opening: set[Opening] = set()
+    server = _http_server(handler, bounds, requests)
 
+    def accept() -> asyncio.Protocol:
+        if server.count >= bounds.connections:
+            return _Full()
+        server.count += 1
+        if tunnel is None:
+            return server()
+        return _opening(server, tunnel, bounds, requests, opening)
+
+    listener = await asyncio.get_running_loop().create_unix_server(
+        accept, sock=listening, backlog=ACCEPTED_AT_ONCE
+    )
+    listening.listen(BACKLOG)  # the backlog above is also how many are accepted in one turn
+    return Face(path, server, listener, requests, opening, bounds.close_seconds)
+
+
+def _http_server(handler: Handler, bounds: Bounds, requests: set[asyncio.Task[Any]]) -> _Server:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         with _noted(requests):
             return await handler(request)
 
-    server = _Server(
+    return _Server(
         handle,
         handler_cancellation=bounds.follow_client,
         access_log=None,
@@ -107,14 +130,37 @@ async def open_face(path: Path, mode: int, handler: Handler, bounds: Bounds) -> 
         lingering_time=LINGERING_SECONDS,
     )
 
-    def accept() -> asyncio.Protocol:
-        return _Full() if server.count >= bounds.connections else server.counted()
 
-    listener = await asyncio.get_running_loop().create_unix_server(
-        accept, sock=listening, backlog=ACCEPTED_AT_ONCE
+def _opening(
+    server: _Server,
+    tunnel: TunnelHandler,
+    bounds: Bounds,
+    requests: set[asyncio.Task[Any]],
+    opening: set[Opening],
+) -> Opening:
+    def http() -> asyncio.Protocol:
+        opening.discard(new)
+        return server()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opening.discard(new)
+        task = asyncio.ensure_future(tunnel((reader, writer)))
+        requests.add(task)
+        task.add_done_callback(requests.discard)
+
+    def lost() -> None:
+        opening.discard(new)
+        server.count -= 1
+
+    new = Opening(
+        http=http,
+        tunnel=begin,
+        lost=lost,
+        head_seconds=bounds.head_seconds,
+        limit=TUNNEL_HEAD_BYTES,
     )
-    listening.listen(BACKLOG)  # the backlog above is also how many are accepted in one turn
-    return Face(path, server, listener, requests, bounds.close_seconds)
+    opening.add(new)
+    return new
 
 
 @contextmanager

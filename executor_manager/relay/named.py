@@ -10,7 +10,6 @@ from aiohttp import web
 
 from chassis.logs import get_logger
 from contracts.errors import Code
-from executor_manager.relay.agent_policy import ToUpstream
 from executor_manager.relay.asking import Asking, Token
 from executor_manager.relay.bodies import Body
 from executor_manager.relay.credentials import CredentialMissing, Credentials
@@ -19,6 +18,7 @@ from executor_manager.relay.passing import Passing, gone
 from executor_manager.relay.problems import problem, unavailable
 from executor_manager.relay.settings import Settings
 from executor_manager.relay.streams import Streams
+from executor_manager.relay.targets import ToUpstream
 from executor_manager.relay.waiting import AWAY, CONNECT_SECONDS, until_connected
 
 PROBLEM = "application/problem+json"
@@ -43,7 +43,7 @@ class NamedUpstreams:
             return _refuse(asking, streams, answer)
         streams.open += 1
         try:
-            upstream = await self._answer(asking)
+            upstream = await self.answer(asking)
             if isinstance(upstream, web.Response):
                 return _refuse(asking, streams, upstream)
             async with upstream:
@@ -51,7 +51,7 @@ class NamedUpstreams:
         finally:
             streams.open -= 1
 
-    async def _answer(self, asking: Asking) -> aiohttp.ClientResponse | web.Response:
+    async def answer(self, asking: Asking) -> aiohttp.ClientResponse | web.Response:
         """The upstream's, begun, or our own instead."""
         asking.body.check_length()
         try:

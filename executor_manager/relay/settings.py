@@ -1,5 +1,6 @@
 """The relay's settings. Routes and tokens are none of them: they are pushed, never on disk."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """At once, on the socket of one agent."""
     relay_agent_requests: int = 64
     """Of one agent, under way at once."""
+    relay_index_bytes: int = 32 * 1024 * 1024
+    """Of one page of a package index, unpacked; files have no limit."""
+    relay_index_room_bytes: int = 128 * 1024 * 1024
+    """Of all pages that are passed on at once; half of it for one session."""
+    relay_index_seconds: float = 60.0
+    """For a page to be there whole, and again for the agent to read it."""
+    relay_tunnel_networks: list[str] = []
+    """Of your own: networks (`10.1.0.0/16`) that the names in egress policies may lead to, besides
+    public addresses. Link-local, multicast and metadata addresses are never among them."""
+    relay_resolve_seconds: float = 5.0
+    """For a tunnel's name to be resolved."""
+    relay_dial_seconds: float = 10.0
+    """For one of its addresses to accept the connection."""
+    relay_hello_seconds: float = 10.0
+    """For the agent's first TLS message to be there whole."""
+    relay_tunnel_idle_seconds: float = 600.0
+    """A tunnel through which nothing passes for so long is cut."""
+    relay_denials_seconds: float = 2.0
+    """How long equal denials are gathered before the control plane is told of them."""
     log_level: str = "info"
     trace_exporter: str = "none"
     failpoints: str = ""
+
+    def __post_init__(self) -> None:
+        for text in self.relay_tunnel_networks:
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ValueError(
+                    f"BERTH_RELAY_TUNNEL_NETWORKS: {error}: give networks as 10.1.0.0/16"
+                ) from error

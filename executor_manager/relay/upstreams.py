@@ -1,23 +1,28 @@
 """Forwards what was allowed: streams both ways, and waits for an upstream that is away."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Self
 
 import aiohttp
+import msgspec
 import yarl
 from aiohttp import web
 
 from chassis.logs import get_logger
+from contracts.egress import TELL_DENIALS, TellDenials
 from contracts.errors import Code
-from contracts.relay import RelayRoutes
+from contracts.relay import RelayPolicy, RelayRoutes
 from executor_manager.relay.passing import abort, gone
 from executor_manager.relay.policy import Allowed, Upstream
 from executor_manager.relay.problems import problem, unavailable
 from executor_manager.relay.settings import Settings
+from executor_manager.relay.telling import Outcome
 from executor_manager.relay.waiting import AWAY, CONNECT_SECONDS, until_connected
 
 CHUNK = 256 * 1024
+TELL_AGAIN = frozenset({401, 408, 429})
 
 _ANSWERED = frozenset(
     {"content-type", "content-length", "content-encoding", "content-range", "etag"}
@@ -78,6 +83,29 @@ class Upstreams:
             return unavailable("the relay's routes", "wait until the manager has pushed them")
         async with upstream:
             return await _stream(request, upstream)
+
+    async def tell(self, policy: RelayPolicy, batch: TellDenials) -> Outcome:
+        """One attempt, with the worker's token as it was pushed last."""
+        if self.routes is None:
+            return "again"
+        path = TELL_DENIALS.path.format(worker_id=policy.worker_id)
+        url = yarl.URL(self.routes.control_plane_url.rstrip("/") + path, encoded=True)
+        headers = {"Authorization": f"Bearer {policy.token}", "Content-Type": "application/json"}
+        try:
+            async with (
+                asyncio.timeout(TELL_DENIALS.deadline),
+                self._sessions["control_plane"].post(
+                    url, data=msgspec.json.encode(batch), headers=headers, allow_redirects=False
+                ) as answer,
+            ):
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            _log.debug("denials_wait", error=type(error).__name__)
+            return "again"
+        if status < 300:
+            return "taken"
+        # 401: another token is about to be pushed; without one the worker's policy is withdrawn
+        return "again" if status in TELL_AGAIN or status >= 500 else "refused"
 
     async def _first_byte(
         self, request: web.BaseRequest, allowed: Allowed, headers: Mapping[str, str]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -27,7 +28,14 @@ _log = get_logger()
 class RelayProcess:
     """All of it blocks: for threads."""
 
-    def __init__(self, directory: Path, *, wait_seconds: float, log_level: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        wait_seconds: float,
+        tunnel_networks: Sequence[str],
+        log_level: str,
+    ) -> None:
         self._directory = directory
         self._environment = {
             "PATH": os.defpath,
@@ -35,6 +43,7 @@ class RelayProcess:
             "BERTH_RELAY_DIR": str(directory),
             "BERTH_RELAY_CREDENTIALS_DIR": str(directory / CREDENTIALS),
             "BERTH_RELAY_WAIT_SECONDS": str(wait_seconds),
+            "BERTH_RELAY_TUNNEL_NETWORKS": ",".join(tunnel_networks),
             "BERTH_LOG_LEVEL": log_level,
         }
         self._child: subprocess.Popen[bytes] | None = None

@@ -1,4 +1,4 @@
-"""A certificate for localhost, and the authority that signed it."""
+"""A certificate for one name, and the authority that signed it."""
 
 import datetime
 from pathlib import Path
@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 VALID = (datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), datetime.timedelta(days=36500))
 
 
-def authority_and_server(folder: Path) -> tuple[Path, Path]:
+def authority_and_server(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
     """Files: the authority's certificate, and the server's with its key."""
     ours, theirs = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = _certificate("authority", ours, ours, authority=True)
-    server = _certificate("localhost", theirs, ours, authority=False)
+    server = _certificate(name, theirs, ours, authority=False)
     files = folder / "authority.pem", folder / "server.pem"
     files[0].write_bytes(authority.public_bytes(Encoding.PEM))
     key = theirs.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
