@@ -54,6 +54,7 @@ COMMANDS = {
         "What a project's sessions may reach: show, set; of an app too.",
     ),
     "models": ("cli.commands.models:models", "Model upstreams of a project: set, ls, rm."),
+    "git": ("cli.commands.git:git", "A project's credentials for git hosts: set, ls, rm."),
 }
 """Where each is, and its help: the overview imports none of them."""
 

@@ -21,6 +21,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The control plane's own: with it `berth keys create` needs no key. For the first one."""
     model_key: Secret | None = None
     """A provider's, for `berth models set`."""
+    git_token: Secret | None = None
+    """Of a git host, for `berth git set`."""
 
     def home_or_default(self) -> Path:
         return (self.home or default_home()).expanduser().absolute()

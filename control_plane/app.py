@@ -29,10 +29,12 @@ from control_plane.routes.callbacks import CALLBACK_ROUTES
 from control_plane.routes.egress import EGRESS_ROUTES
 from control_plane.routes.errors import DATABASE_ERRORS
 from control_plane.routes.events import EVENT_ROUTES
+from control_plane.routes.git import GIT_ROUTES
+from control_plane.routes.git_credentials import GIT_CREDENTIAL_ROUTES
 from control_plane.routes.human_loop import HUMAN_LOOP_ROUTES
+from control_plane.routes.installation import INSTALLATION_ROUTES
 from control_plane.routes.jobs import JOB_ROUTES
 from control_plane.routes.keys import KEY_ROUTES
-from control_plane.routes.installation import INSTALLATION_ROUTES
 from control_plane.routes.managers import MANAGER_ROUTES
 from control_plane.routes.messages import MESSAGE_ROUTES
 from control_plane.routes.model_gateway import MODEL_GATEWAY_ROUTES
@@ -41,9 +43,9 @@ from control_plane.routes.objects import OBJECT_ROUTES
 from control_plane.routes.openapi import OPENAPI_ROUTES
 from control_plane.routes.policies import PROVIDED, guard
 from control_plane.routes.projects import PROJECT_ROUTES
+from control_plane.routes.quotas import QUOTA_ROUTES
 from control_plane.routes.runs import RUN_ROUTES
 from control_plane.routes.session_workers import SESSION_WORKER_ROUTES
-from control_plane.routes.quotas import QUOTA_ROUTES
 from control_plane.routes.sessions import SESSION_ROUTES
 from control_plane.routes.snapshots import SNAPSHOT_ROUTES
 from control_plane.routes.streams import STREAM_ROUTES
@@ -67,6 +69,7 @@ ROUTES = [
     *RUN_ROUTES,
     *STREAM_ROUTES,
     *EVENT_ROUTES,
+    *GIT_CREDENTIAL_ROUTES,
     *JOB_ROUTES,
     *KEY_ROUTES,
     *APP_ROUTES,
@@ -104,7 +107,7 @@ class ControlPlane:
         arm_from(settings.failpoints)
         self.litestar = build_litestar(
             service="control_plane",
-            route_handlers=[*ROUTES, *MODEL_GATEWAY_ROUTES],
+            route_handlers=[*ROUTES, *MODEL_GATEWAY_ROUTES, *GIT_ROUTES],
             checks={"database": self._check_database, "object_store": self._check_objects},
             metrics=self._metrics,
             lifespan=[self._running],
@@ -144,6 +147,7 @@ class ControlPlane:
             stack.callback(objects.close)
             services = build_services(settings, database, wakeups, objects)
             stack.push_async_callback(services.model_gateway.stop)
+            stack.push_async_callback(services.git.stop)
             wakeups.start()
             stack.push_async_callback(wakeups.stop)
             services.reports.start()

@@ -7,6 +7,8 @@ import msgspec
 from chassis.settings import Secret
 from chassis.store.access import StoreAccess
 from control_plane.domain.claims import Timing
+from control_plane.domain.git_hosts import GitHosts
+from control_plane.domain.git_keys import GitKeys
 from control_plane.domain.line import Policy
 from control_plane.domain.model_hosts import ModelHosts
 from control_plane.domain.model_keys import ModelKeys, secret_of
@@ -40,13 +42,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `http://model:8080` that origin exactly.
     """
     secret_key: Secret | None = None
-    """32 random bytes in base64, under which providers' keys are kept; usually given as
-    BERTH_SECRET_KEY_FILE. None: no key can be set. Another one than before: set all keys again.
+    """32 random bytes in base64, under which keys of providers and of git hosts are kept; usually
+    given as BERTH_SECRET_KEY_FILE. None: no key can be set. Another one than before: set all again.
     """
     model_call_seconds: Seconds = 1800.0
     """For a whole call to a model's provider."""
     model_silence_seconds: Seconds = 600.0
     """A provider that says nothing for so long is given up."""
+
+    git_hosts: list[str] = []
+    """Git hosts that are not simply on HTTPS's usual port at addresses of the internet:
+    `git.example.org` may have private ones, `https://git.example.org:8443` is that origin, and
+    `git.example.org=http://git:8080` one that policies call by another name.
+    """
+    git_seconds: Seconds = 3600.0
+    """For a whole clone, fetch or push."""
+    git_silence_seconds: Seconds = 120.0
+    """A git host that says nothing for so long is given up."""
+    git_request_mib: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 256
+    """One push, at most; BERTH_RELAY_BODY_BYTES of the relay is another limit to it."""
+    git_answer_mib: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 4096
+    """One clone or fetch, at most."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8010
@@ -104,7 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         # each raises ValueError for what it cannot use
-        _ = self.object_store, self.allowed_model_hosts, self.model_keys
+        _ = self.object_store, self.allowed_model_hosts, self.model_keys, self.named_git_hosts
 
     @property
     def object_store(self) -> StoreAccess:
@@ -124,6 +140,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def model_keys(self) -> ModelKeys | None:
         return ModelKeys(secret_of(self.secret_key)) if self.secret_key else None
+
+    @property
+    def named_git_hosts(self) -> GitHosts:
+        return GitHosts(self.git_hosts)
+
+    @property
+    def git_keys(self) -> GitKeys | None:
+        return GitKeys(secret_of(self.secret_key)) if self.secret_key else None
 
     @property
     def policy(self) -> Policy:

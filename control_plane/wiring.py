@@ -10,23 +10,27 @@ from control_plane.services.claims import Claims
 from control_plane.services.egress import Egress
 from control_plane.services.events import Events
 from control_plane.services.fanout import Fanout
+from control_plane.services.git import Bounds, Git
+from control_plane.services.git_credentials import GitCredentials
+from control_plane.services.git_denials import GitDenials
+from control_plane.services.git_remote import GitRemote
 from control_plane.services.human_loop import HumanLoop
 from control_plane.services.idempotency import Idempotency
+from control_plane.services.installation import Installation
 from control_plane.services.intake import Intake
 from control_plane.services.jobs import Jobs
 from control_plane.services.keys import Keys
 from control_plane.services.managers import Managers
-from control_plane.services.installation import Installation
 from control_plane.services.model_calls import ModelCalls
 from control_plane.services.model_gateway import ModelGateway
 from control_plane.services.model_upstreams import ModelUpstreams
 from control_plane.services.projector import Projector
 from control_plane.services.projects import Projects
+from control_plane.services.quotas import Quotas
 from control_plane.services.reconcile import Reconcile
 from control_plane.services.reports import Reports
 from control_plane.services.requests import Requests
 from control_plane.services.rescue import Rescue
-from control_plane.services.quotas import Quotas
 from control_plane.services.room import Room
 from control_plane.services.run_views import RunViews
 from control_plane.services.runs import Runs
@@ -45,6 +49,8 @@ from control_plane.services.workers import Workers
 from control_plane.settings import Settings
 from control_plane.store.database import Database
 
+MIB = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
@@ -57,6 +63,8 @@ class Services:
     audit: Audit
     claims: Claims
     egress_policies: Egress
+    git: Git
+    git_credentials: GitCredentials
     events: Events
     fanout: Fanout
     human_loop: HumanLoop
@@ -101,7 +109,9 @@ def build_services(
         apps=shared.apps,
         audit=Audit(database),
         claims=_claims(settings, database, wakeups),
-        egress_policies=Egress(database),
+        egress_policies=shared.egress,
+        git=_git(settings, database, shared),
+        git_credentials=shared.git_credentials,
         events=Events(database),
         fanout=shared.fanout,
         human_loop=HumanLoop(database),
@@ -142,7 +152,9 @@ class _Shared:
     """Services that others are made of."""
 
     apps: Apps
+    egress: Egress
     fanout: Fanout
+    git_credentials: GitCredentials
     idempotency: Idempotency
     intake: Intake
     model_calls: ModelCalls
@@ -160,6 +172,8 @@ def _shared(settings: Settings, database: Database, wakeups: Wakeups) -> _Shared
     idempotency = Idempotency(database)
     return _Shared(
         apps=apps,
+        egress=Egress(database),
+        git_credentials=GitCredentials(database, keys=settings.git_keys),
         fanout=Fanout(database, wakeups, poll_seconds=settings.poll_seconds),
         idempotency=idempotency,
         intake=Intake(
@@ -186,6 +200,20 @@ def _model_gateway(settings: Settings, shared: _Shared) -> ModelGateway:
         shared.model_calls,
         seconds=settings.model_call_seconds,
         silence=settings.model_silence_seconds,
+    )
+
+
+def _git(settings: Settings, database: Database, shared: _Shared) -> Git:
+    return Git(
+        database,
+        credentials=shared.git_credentials,
+        remote=GitRemote(settings.named_git_hosts, silence=settings.git_silence_seconds),
+        denials=GitDenials(shared.egress),
+        bounds=Bounds(
+            seconds=settings.git_seconds,
+            request_bytes=settings.git_request_mib * MIB,
+            answer_bytes=settings.git_answer_mib * MIB,
+        ),
     )
 
 

@@ -133,6 +133,14 @@ CREATE TABLE public.events (
     trace_id text DEFAULT ''::text NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL
 );
+CREATE TABLE public.git_credentials (
+    project_id uuid NOT NULL,
+    host text NOT NULL,
+    username text NOT NULL,
+    sealed_token bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
 CREATE TABLE public.human_loop_requests (
     id uuid NOT NULL,
     project_id uuid NOT NULL,
@@ -519,6 +527,8 @@ ALTER TABLE ONLY public.default_limits
     ADD CONSTRAINT default_limits_pkey PRIMARY KEY (subject);
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (stream_id, seq);
+ALTER TABLE ONLY public.git_credentials
+    ADD CONSTRAINT git_credentials_pkey PRIMARY KEY (project_id, host);
 ALTER TABLE ONLY public.human_loop_requests
     ADD CONSTRAINT human_loop_requests_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.idempotency_keys
@@ -639,6 +649,8 @@ ALTER TABLE ONLY public.commands
     ADD CONSTRAINT commands_project_id_worker_id_fkey FOREIGN KEY (project_id, worker_id) REFERENCES public.session_workers(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES public.streams(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.git_credentials
+    ADD CONSTRAINT git_credentials_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.human_loop_requests
     ADD CONSTRAINT human_loop_requests_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.human_loop_requests

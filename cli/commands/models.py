@@ -1,7 +1,5 @@
 """`berth models`: the upstreams through which a project's sessions reach models."""
 
-import sys
-from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -9,9 +7,10 @@ from cyclopts import App, Parameter
 
 from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
-from cli.exits import CliError, Exit
+from cli.exits import Exit
 from cli.output import Output
 from cli.projects import AskedProject, project_of
+from cli.secret_input import secret_from
 from cli.settings import read_settings
 from contracts.models import ModelUpstream, ModelUpstreamList, PutModelUpstream, WireFormat
 
@@ -114,13 +113,4 @@ async def _place(client: ApiClient, project: UUID | None) -> str:
 
 
 def _provider_key(file: str | None) -> str | None:
-    if file is None:
-        return read_settings().model_key
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise CliError(f"--key-file {file}: {told}", Exit.USAGE) from error
-    if not text.strip():
-        raise CliError(f"--key-file {file}: it is empty.", Exit.USAGE)
-    return text.strip()
+    return read_settings().model_key if file is None else secret_from(file, "--key-file")

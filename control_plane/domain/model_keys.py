@@ -1,61 +1,10 @@
-"""Providers' keys at rest: AES-256-GCM under the deployment's `secret_key`.
+"""Providers' keys at rest, sealed for project and name of the upstream."""
 
-Project and name of the upstream are sealed in: a ciphertext that was moved to another row does not
-open.
-"""
+from control_plane.domain.seals import SealBroken, Seals, secret_of
 
-import base64
-import binascii
-import os
-from uuid import UUID
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-SECRET_BYTES = 32
-NONCE_BYTES = 12
-
-_VERSION = b"\x01"
+__all__ = ["ModelKeys", "SealBroken", "secret_of"]
 
 
-class SealBroken(Exception):
-    """Sealed under another secret key, or for another upstream."""
-
-
-class ModelKeys:
+class ModelKeys(Seals):
     def __init__(self, secret: bytes) -> None:
-        self._cipher = AESGCM(secret)
-
-    def seal(self, key: str, *, project_id: UUID, name: str) -> bytes:
-        nonce = os.urandom(NONCE_BYTES)
-        return (
-            _VERSION + nonce + self._cipher.encrypt(nonce, key.encode(), _about(project_id, name))
-        )
-
-    def open(self, sealed: bytes, *, project_id: UUID, name: str) -> str:
-        """Raises `SealBroken`."""
-        version, nonce, text = sealed[:1], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
-        if version != _VERSION or len(nonce) != NONCE_BYTES:
-            raise SealBroken
-        try:
-            return self._cipher.decrypt(nonce, text, _about(project_id, name)).decode()
-        except InvalidTag as error:
-            raise SealBroken from error
-
-
-def secret_of(text: str) -> bytes:
-    """Raises ValueError, without the value."""
-    try:
-        secret = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        secret = b""
-    if len(secret) != SECRET_BYTES:
-        raise ValueError(
-            f"BERTH_SECRET_KEY should be {SECRET_BYTES} random bytes in base64, as"
-            f" `openssl rand -base64 {SECRET_BYTES}` prints them"
-        )
-    return secret
-
-
-def _about(project_id: UUID, name: str) -> bytes:
-    return b"model_upstreams\x00" + project_id.bytes + name.encode()
+        super().__init__(secret, table="model_upstreams")

@@ -25,6 +25,7 @@ from control_plane.domain.access import WorkerCaller
 from control_plane.domain.model_errors import body_of, status_of
 from control_plane.domain.model_requests import Lines, Way, wanted
 from control_plane.routes.errors import told
+from control_plane.routes.passing import Answer, departure, unless_left
 from control_plane.routes.policies import WORKER
 from control_plane.services.model_gateway import Asked, ModelGateway, Offered
 from control_plane.services.model_provider import AnswerCut
@@ -38,25 +39,6 @@ JSON = ("content-type", "application/json")
 _BASE = "/internal/v1/workers/{worker_id:uuid}/models"
 _PASSED_QUERY = b"beta=true"
 """Anthropic's; a query may hold a key."""
-
-
-class Answer:
-    """`services.model_passing.Sink`."""
-
-    def __init__(self, send: Send) -> None:
-        self.started = False
-        self._send = send
-
-    async def start(self, status: int, headers: Lines) -> None:
-        self.started = True
-        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
-
-    async def part(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class PassOn:
@@ -80,7 +62,7 @@ class PassOn:
             query=f"?{_PASSED_QUERY.decode()}" if passed else "",
             headers=[(name.lower(), value) for name, value in Headers.from_scope(scope).items()],
         )
-        await _unless_left(receive, self._gateway.pass_on(asked, answer))
+        await unless_left(departure(receive), self._gateway.pass_on(asked, answer))
 
 
 class ListModels:
@@ -162,25 +144,6 @@ async def _whole(answer: Answer, status: int, body: bytes, headers: Lines | None
     await answer.start(status, [JSON, *(headers or [])])
     await answer.part(body)
     await answer.end()
-
-
-async def _unless_left(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Ends the work, whatever it waits for, when the caller is gone."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_departure(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        leaving.cancel()
-        working.cancel()
-        await asyncio.wait({working, leaving})
-    if not working.cancelled():
-        working.result()
-
-
-async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
 
 
 async def _body(receive: Receive) -> bytes:

@@ -5,10 +5,8 @@ held while a provider answers.
 """
 
 import asyncio
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from chassis.errors import BerthError, Stale
@@ -23,11 +21,11 @@ from control_plane.services.model_calls import ModelCalls
 from control_plane.services.model_passing import Passing, Sink
 from control_plane.services.model_provider import AnswerCut, Content, Provider
 from control_plane.services.model_upstreams import Chosen, ModelUpstreams, Offered
+from control_plane.services.under_way import UnderWay
 from control_plane.store.model_calls import NewCall
 
 OVERDUE = 60.0
 """Seconds after a call's deadline at which nobody can be booking it any more."""
-STOP_SECONDS = 5.0
 
 _log = get_logger()
 
@@ -53,14 +51,11 @@ class ModelGateway:
         self._calls = calls
         self._provider = Provider(silence=silence)
         self._seconds = seconds
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._under_way = UnderWay()
 
     async def stop(self) -> None:
         """What is under way is cut, and booked so."""
-        if under_way := set(self._under_way):
-            for task in under_way:
-                task.cancel()
-            await asyncio.wait(under_way, timeout=STOP_SECONDS)
+        await self._under_way.cut()
         await self._calls.stop()
         await self._provider.aclose()
 
@@ -76,23 +71,12 @@ class ModelGateway:
             worker.project_id, asked.way.wire_format, asked.want.model
         )
         call = _Call(self._calls, asked, chosen)
-        with self._noted():
+        with self._under_way.noted():
             try:
                 await call.open(self._seconds + OVERDUE)
                 await self._exchange(call, sink)
             finally:
                 await call.close()
-
-    @contextmanager
-    def _noted(self) -> Generator[None]:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a call is made in a task")
-        self._under_way.add(task)
-        try:
-            yield
-        finally:
-            self._under_way.discard(task)
 
     async def _exchange(self, call: "_Call", sink: Sink) -> None:
         begun = _Begun(sink)

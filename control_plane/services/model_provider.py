@@ -54,12 +54,9 @@ class Provider:
 
     def __init__(self, *, silence: float) -> None:
         self._silence = silence
-        # what the host trusts, a company's own authority for instance, and what browsers do
-        trusted = ssl.create_default_context()
-        trusted.load_verify_locations(certifi.where())
         # the transport alone: a client would keep cookies, and send one project's to another
         self._transport = httpx.AsyncHTTPTransport(
-            verify=trusted,
+            verify=trusted(),
             trust_env=False,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_IDLE_SECONDS),
         )
@@ -115,6 +112,13 @@ class Provider:
     def _failed(self, name: str, error: Exception) -> None:
         # never its text: some hold the request's headers
         _log.warning("model_upstream_failed", upstream=name, error=type(error).__name__)
+
+
+def trusted() -> ssl.SSLContext:
+    """What the host trusts, a company's own authority for instance, and what browsers do."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 class Content(httpx.AsyncByteStream):

@@ -6,18 +6,19 @@ includes it. Time is `now()`.
 
 from sql.tables.columns import metadata
 from sql.tables.duties import job_members, jobs, loop_ticks, outbox
+from sql.tables.git import git_credentials
 from sql.tables.human_loop import human_loop_requests
 from sql.tables.models import model_calls, model_upstreams
 from sql.tables.projects import (
     api_keys,
     apps,
     audit,
-    idempotency_keys,
     default_limits,
+    idempotency_keys,
     memberships,
     projects,
-    users,
     run_starts,
+    users,
 )
 from sql.tables.runs import run_payloads, runs, todos, usage
 from sql.tables.sessions import events, sessions, snapshots, streams
@@ -30,8 +31,9 @@ __all__ = [
     "apps",
     "audit",
     "commands",
-    "events",
     "default_limits",
+    "events",
+    "git_credentials",
     "human_loop_requests",
     "idempotency_keys",
     "job_members",
@@ -45,9 +47,9 @@ __all__ = [
     "outbox",
     "projects",
     "run_payloads",
+    "run_starts",
     "runs",
     "session_workers",
-    "run_starts",
     "sessions",
     "snapshots",
     "streams",

@@ -82,7 +82,7 @@ def test_control_plane__serves_its_endpoints(control_plane_app: Litestar) -> Non
     assert {call: routes.get(call) for call in wanted} == wanted
 
 
-AGENTS = tuple(f"/internal/v1/workers/{{worker_id}}/{way}/" for way in ("models", "tools"))
+AGENTS = tuple(f"/internal/v1/workers/{{worker_id}}/{way}/" for way in ("git", "models", "tools"))
 """What agents' own clients speak, in protocols that are not ours."""
 
 
