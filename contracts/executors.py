@@ -3,6 +3,8 @@
 import enum
 from uuid import UUID
 
+import msgspec
+
 from contracts.commands import AnyCommand
 from contracts.endpoint import Endpoint
 from contracts.wire import Empty, Wire
@@ -74,6 +76,8 @@ class Assigned(Wire, frozen=True, kw_only=True):
     session_id: UUID
     project_id: UUID
     epoch: int
+    egress: list[str] = msgspec.field(default_factory=list[str])
+    """What its tools find, in place of what the container was made with."""
 
 
 ENDED_FILE = "ended"

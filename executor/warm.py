@@ -39,6 +39,7 @@ async def until_assigned(settings: Settings, stop: asyncio.Event) -> Settings | 
         session_id=found.session_id,
         project_id=found.project_id,
         epoch=found.epoch,
+        egress=tuple(found.egress),
     )
 
 

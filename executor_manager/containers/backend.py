@@ -191,10 +191,11 @@ class ContainerBackend(Protocol):
         """
         ...
 
-    async def bind(self, name: str, identity: Identity) -> Container:
+    async def bind(self, name: str, identity: Identity, egress: Sequence[str] = ()) -> Container:
         """A warm container that is paused becomes this session's, once, and goes by its name from
-        then on. Recorded when it returns; it stays paused. Raises `NameTaken` where the session has
-        a container here, `Missing`, `StartFailed` for one that is not paused.
+        then on; its tools find `egress`. Recorded when it returns; it stays paused. Raises
+        `NameTaken` where the session has a container here, `Missing`, `StartFailed` for one that
+        is not paused.
         """
         ...
 

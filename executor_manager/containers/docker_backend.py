@@ -125,8 +125,8 @@ class DockerBackend:
     async def adopt_or_create(self, spec: ContainerSpec) -> Container:
         return await self._changing.call(lambda: self._create(spec), 3 * self._call)
 
-    async def bind(self, name: str, identity: Identity) -> Container:
-        return await self._changing.call(lambda: self._bind(name, identity), 3 * self._call)
+    async def bind(self, name: str, identity: Identity, egress: Sequence[str] = ()) -> Container:
+        return await self._changing.call(lambda: self._bind(name, identity, egress), 3 * self._call)
 
     async def image(self) -> str:
         choice = ContainerChoice()
@@ -229,13 +229,13 @@ class DockerBackend:
         self._ids[record.name] = made = self._engine.create(record.name, configuration)
         return made
 
-    def _bind(self, name: str, identity: Identity) -> Container:
+    def _bind(self, name: str, identity: Identity, egress: Sequence[str]) -> Container:
         # nothing else holds two
         with self._locks[name], self._locks[identity.name]:
             found = self._view.known(name).container
             if found.state is not ContainerState.PAUSED:
                 raise StartFailed(f"{name} is {found.state}: it cannot be used")
-            self._places.bind(found.identity, identity)
+            self._places.bind(found.identity, identity, egress)
             failpoint_sync("docker.bound")
             self._ids.pop(name, None)
         self._locks.pop(name, None)

@@ -5,6 +5,8 @@ knows it for good. `binding.json` beside its record is the one truth of whose it
 everything here finds it by the name of that session and epoch.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from contracts.executors import ASSIGNED_FILE, Assigned
@@ -36,7 +38,9 @@ class Bindings:
         if made.is_warm and found is not None:
             self._remember(made, _identity(found))
 
-    def bind(self, made: Identity, identity: Identity, directories: Directories) -> None:
+    def bind(
+        self, made: Identity, identity: Identity, directories: Directories, egress: Sequence[str]
+    ) -> None:
         """Raises `NameTaken`, OSError. What the executor reads comes before the record: a container
         that is bound needs nothing more than to go on.
         """
@@ -45,6 +49,7 @@ class Bindings:
             session_id=identity.session_id,
             project_id=identity.project_id,
             epoch=identity.epoch,
+            egress=list(egress),
         )
         # it is paused, and never ran anything but our own program: nobody else writes there yet
         outside = directories.control.with_name(f".{ASSIGNED_FILE}")

@@ -9,6 +9,7 @@ directories outlive the container: one that the engine lost is made again over t
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -86,11 +87,11 @@ class DockerPlaces:
             places.write(own / places.RECORD, record)
         return found or record
 
-    def bind(self, made: Identity, identity: Identity) -> None:
+    def bind(self, made: Identity, identity: Identity, egress: Sequence[str]) -> None:
         """Raises `NameTaken`, OSError."""
         if self.record(identity.name) is not None:
             raise NameTaken(f"{identity.name} has directories here")
-        self.bindings.bind(made, identity, self.directories(made.name))
+        self.bindings.bind(made, identity, self.directories(made.name), egress)
 
     def record(self, name: str) -> Record | None:
         """As it was made. None, too, of a warm one that became somebody's, by its former name."""

@@ -106,7 +106,8 @@ class ProcessBackend:
     def disk_means(self, limits: Limits) -> DiskMeans | None:
         return None if limits.disk_bytes is None else "watch"
 
-    async def bind(self, name: str, identity: Identity) -> Container:
+    async def bind(self, name: str, identity: Identity, egress: Sequence[str] = ()) -> Container:
+        del egress
         raise BackendError(
             f"{name} cannot be {identity.name}: a process is started for one session"
         )

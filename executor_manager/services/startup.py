@@ -27,7 +27,7 @@ from executor_manager.metrics import ManagerMetrics
 from executor_manager.services.executors import Executors, NotItsExecutor
 from executor_manager.services.relay import Relay
 from executor_manager.services.warm_pool import WarmPool
-from executor_manager.services.ways_out import WaysOut
+from executor_manager.services.ways_out import EGRESS, WaysOut
 from executor_manager.services.workers import Stage, Worker
 
 EXITED = "executor_exited"
@@ -158,7 +158,7 @@ class Startup:
             identity=worker.identity,
             environment={
                 "BERTH_OUTAGE_GRACE_SECONDS": str(self.outage_grace),
-                "BERTH_EGRESS": self.ways_out.granted(worker.id, worker.egress),
+                EGRESS: self.ways_out.granted(worker.id, worker.egress),
             },
             choice=worker.choice,
             limits=_limits(worker.limits, self.default_limits),

@@ -27,6 +27,7 @@ from executor_manager.containers.backend import (
 from executor_manager.containers.errors import BackendError, NameTaken, StartFailed, Timeout
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import spools
+from executor_manager.services.ways_out import EGRESS
 from executor_manager.services.workers import Stage, Worker, Workers
 
 MOST = 64
@@ -57,8 +58,9 @@ class _Warm:
         return self.spec.identity.name
 
     def fits(self, wanted: ContainerSpec) -> bool:
-        """In everything but whose it is."""
-        return replace(wanted, identity=self.spec.identity) == self.spec
+        """In everything but whose it is, and what that one's tools find."""
+        own = replace(wanted, identity=self.spec.identity)
+        return _of_anybody(own) == _of_anybody(self.spec)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +102,7 @@ class WarmPool:
         self._ready.remove(warm)
         self._busy.add(warm.name)
         try:
-            return await self._bind(warm, spec.identity)
+            return await self._bind(warm, spec)
         finally:
             self._busy.discard(warm.name)
 
@@ -149,10 +151,12 @@ class WarmPool:
         except (BackendError, TimeoutError) as error:
             _log.warning("warm_not_drained", error=str(error) or f"{DRAIN_SECONDS:g} s")
 
-    async def _bind(self, warm: _Warm, identity: Identity) -> Container | None:
+    async def _bind(self, warm: _Warm, spec: ContainerSpec) -> Container | None:
         await failpoint("warm.before_binding")
+        identity, egress = spec.identity, spec.environment.get(EGRESS, "")
         try:
-            container = await self.backend.bind(warm.name, identity)
+            words = egress.split(",") if egress else []
+            container = await self.backend.bind(warm.name, identity, words)
         except NameTaken as error:
             # the session's: this one is as good as before
             self._ready.appendleft(warm)
@@ -213,6 +217,7 @@ class WarmPool:
         else:
             self._failures = 0
             self._ready.append(_Warm(spec, loop.time()))
+            _log.info("warm_ready", name=name)
         finally:
             self._busy.discard(name)
 
@@ -269,6 +274,11 @@ class WarmPool:
     def _measure(self) -> None:
         self.metrics.warm.labels("wanted").set(self.wanted)
         self.metrics.warm.labels("ready").set(len(self._ready))
+
+
+def _of_anybody(spec: ContainerSpec) -> ContainerSpec:
+    environment = {name: text for name, text in spec.environment.items() if name != EGRESS}
+    return replace(spec, environment=environment)
 
 
 def _usable(container: Container, image: str) -> bool:

@@ -19,6 +19,8 @@ PYPI = "pypi"
 NPM = "npm"
 GIT = "git"
 TUNNEL = "tunnel"
+EGRESS = "BERTH_EGRESS"
+"""The variable that tells an executor of them."""
 READ = ["GET", "HEAD"]
 
 
@@ -49,7 +51,7 @@ class WaysOut:
         )
 
     def granted(self, worker_id: UUID, egress: EgressPolicy) -> str:
-        """`BERTH_EGRESS`: what the executor makes its agents' environment of."""
+        """Of what the executor makes its tools' environment."""
         found = {upstream.name: upstream for upstream in self.upstreams(worker_id, egress)}
         words = [name for name in (PYPI, NPM) if name in found and found[name].index == name]
         words += [GIT] if egress.repositories else []
