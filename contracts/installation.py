@@ -6,7 +6,9 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.containers import ContainerOffer
 from contracts.managers import AgentOffer
+from contracts.preflight import PreflightFinding
 from contracts.runs import Page
 from contracts.wire import Body, Wire
 
@@ -40,6 +42,10 @@ class AdminManager(Wire, frozen=True, kw_only=True):
     agents: list[AgentOffer]
     isolation: dict[str, bool]
     """What its backend really does, by capability."""
+    containers: ContainerOffer = msgspec.field(default_factory=ContainerOffer)
+    """What it grants to apps."""
+    preflight: list[PreflightFinding] = msgspec.field(default_factory=list[PreflightFinding])
+    """What it found when it looked at its host."""
     last_seen_at: datetime.datetime
     silent_seconds: float
     """Since its last heartbeat, by the database's clock."""

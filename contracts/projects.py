@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.containers import AskedContainer, ContainerChoice
 from contracts.egress import AskedEgress, EgressPolicy
 from contracts.runs import AskedLimits, Page, RunLimits
 from contracts.wire import Body, Name, Wire
@@ -117,6 +118,8 @@ class CreateApp(Body, frozen=True, kw_only=True):
     """Of its sessions' containers; a session's own come first."""
     egress: AskedEgress | None = None
     """What its sessions may reach, in place of what the project says."""
+    container: AskedContainer | None = None
+    """What its sessions run in; refused where no manager grants it."""
 
 
 class PatchApp(Body, frozen=True, kw_only=True):
@@ -129,6 +132,7 @@ class PatchApp(Body, frozen=True, kw_only=True):
     limits: AskedLimits | msgspec.UnsetType | None = msgspec.UNSET
     worker_limits: AskedWorkerLimits | msgspec.UnsetType | None = msgspec.UNSET
     egress: AskedEgress | msgspec.UnsetType | None = msgspec.UNSET
+    container: AskedContainer | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class App(Wire, frozen=True, kw_only=True):
@@ -140,6 +144,8 @@ class App(Wire, frozen=True, kw_only=True):
     worker_limits: WorkerLimits | None = None
     egress: EgressPolicy | None = None
     """None: the project's."""
+    container: ContainerChoice | None = None
+    """None: the installation's."""
     created_at: datetime.datetime
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Request
 from litestar.di import Provide
+from litestar.exceptions import ValidationException
 from litestar.types import Receive, Scope, Send
 
 from chassis.app import build_litestar
@@ -44,6 +45,7 @@ from control_plane.routes.openapi import OPENAPI_ROUTES
 from control_plane.routes.policies import PROVIDED, guard
 from control_plane.routes.projects import PROJECT_ROUTES
 from control_plane.routes.quotas import QUOTA_ROUTES
+from control_plane.routes.refusals import tell_refusal
 from control_plane.routes.runs import RUN_ROUTES
 from control_plane.routes.session_workers import SESSION_WORKER_ROUTES
 from control_plane.routes.sessions import SESSION_ROUTES
@@ -78,11 +80,11 @@ ROUTES = [
     *HUMAN_LOOP_ROUTES,
     *OBJECT_ROUTES,
     *PROJECT_ROUTES,
+    *QUOTA_ROUTES,
+    *INSTALLATION_ROUTES,
     *SESSION_WORKER_ROUTES,
     *SNAPSHOT_ROUTES,
     *SYSTEM_ROUTES,
-    *QUOTA_ROUTES,
-    *INSTALLATION_ROUTES,
     *TASK_ROUTES,
     *TOOL_ROUTES,
     *OPENAPI_ROUTES,
@@ -113,7 +115,7 @@ class ControlPlane:
             lifespan=[self._running],
             dependencies=_dependencies(),
             guards=[guard],
-            error_handlers=DATABASE_ERRORS,
+            error_handlers={**DATABASE_ERRORS, ValidationException: tell_refusal},
             body_limit=settings.max_body_bytes,
             cors_origins=settings.cors_origins,
             debug=settings.debug,
@@ -170,11 +172,11 @@ class ControlPlane:
             ProjectorLoop(services.projector, wakeups, self._metrics, interval=poll),
             Loop("idempotency", EXPIRY_SECONDS, services.idempotency.expire, self._metrics),
             Loop("commands", EXPIRY_SECONDS, services.managers.forget_commands, self._metrics),
+            Loop("quotas", poll, services.quotas.make_room, self._metrics),
             Loop("tickets", EXPIRY_SECONDS, services.tickets.expire, self._metrics),
             *rescue_loops(services.rescue, self._settings, self._metrics),
             *reconcile_loops(services.reconcile, self._settings, self._metrics),
             *job_loops(services.jobs, self._settings, self._metrics),
-            Loop("quotas", poll, services.quotas.make_room, self._metrics),
             *model_call_loops(services.model_calls, self._metrics),
         ]
 

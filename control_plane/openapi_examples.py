@@ -44,6 +44,7 @@ EXAMPLES: dict[str, Any] = {
         "name": "big builds",
         "agent": "scripted",
         "worker_limits": {"cpus": 4, "memory_mib": 8192, "disk_mib": 20480},
+        "container": {"image": "berth-executor-data:2", "tier": "trusted"},
     },
     "AskedEgress": {
         "profile": "custom",

@@ -82,7 +82,8 @@ CREATE TABLE public.apps (
     tool_policy jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     worker_limits jsonb DEFAULT '{}'::jsonb NOT NULL,
-    egress jsonb DEFAULT '{}'::jsonb NOT NULL
+    egress jsonb DEFAULT '{}'::jsonb NOT NULL,
+    container jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 CREATE TABLE public.audit (
     id uuid NOT NULL,
@@ -230,7 +231,9 @@ CREATE TABLE public.managers (
     version integer DEFAULT 1 NOT NULL,
     wanted_workers integer,
     wanted_warm integer,
-    wanted_draining boolean DEFAULT false NOT NULL
+    wanted_draining boolean DEFAULT false NOT NULL,
+    containers jsonb DEFAULT '{}'::jsonb NOT NULL,
+    preflight jsonb DEFAULT '[]'::jsonb NOT NULL
 );
 CREATE TABLE public.memberships (
     project_id uuid NOT NULL,
@@ -372,7 +375,10 @@ CREATE TABLE public.session_workers (
     idle_since timestamp with time zone,
     unsaved_since timestamp with time zone,
     told_denials uuid[] DEFAULT '{}'::uuid[] NOT NULL,
-    user_id uuid
+    user_id uuid,
+    image text DEFAULT ''::text NOT NULL,
+    disk text,
+    CONSTRAINT session_workers_disk_check CHECK ((disk = ANY (ARRAY['quota'::text, 'image'::text, 'tmpfs'::text, 'watch'::text])))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='200', autovacuum_analyze_scale_factor='0.05');
 CREATE TABLE public.sessions (

@@ -7,6 +7,7 @@ from uuid import UUID
 from chassis.auth import hash_token, new_token
 from chassis.ids import new_id
 from contracts.commands import Answer, RunSpec, StartRun
+from contracts.containers import ContainerChoice
 from contracts.events import RunClaimed, WorkerCreated
 from contracts.human_loop import RequestState
 from contracts.managers import ClaimedRun
@@ -36,6 +37,8 @@ class Payload:
     worker_limits: WorkerLimits
     """The session's own, else its app's."""
     egress: InForce
+    choice: ContainerChoice
+    """Of its app."""
     """The app's, else the project's."""
 
 
@@ -91,6 +94,9 @@ def claim(
         limits=worker.limits,
         egress=payload.egress.policy,
         egress_version=payload.egress.version,
+        image=payload.choice.image,
+        runtime=payload.choice.runtime,
+        tier=payload.choice.tier,
     )
     return ClaimedRun(
         run_id=run.id,

@@ -40,7 +40,22 @@ from control_plane.domain.session_state import (
     WorkerRow,
 )
 
-LOSSES = frozenset({Reason.WORKER_LOST, Reason.WORKER_START_FAILED, Reason.EXECUTOR_INTERRUPTED})
+REFUSED = frozenset(
+    {
+        Reason.IMAGE_NOT_ALLOWED,
+        Reason.IMAGE_MISSING,
+        Reason.RUNTIME_MISSING,
+        Reason.TIER_REFUSED,
+    }
+)
+"""A host did not start the worker, and said which of its rules it was: another may."""
+LOSSES = REFUSED | {
+    Reason.WORKER_LOST,
+    Reason.WORKER_START_FAILED,
+    Reason.EXECUTOR_INTERRUPTED,
+}
+NEEDS_SOMEBODY = frozenset({Reason.DISK_FULL})
+"""Another worker with the same limits would end alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +185,15 @@ def retry_or_fail(
     if run.cancel_requested:
         finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
         return
+    if reason in NEEDS_SOMEBODY:
+        finish(state, run, RunState.BLOCKED, RunEnd(reason=reason, detail=detail))
+        return
     failures = run.failures + (1 if advice.counts_as_failure else 0)
     losses = run.losses + 1 if reason in LOSSES else 0
     if losses >= policy.max_losses:
         end = RunEnd(reason=Reason.WORKER_LOST_REPEATEDLY, detail=f"last: {reason}. {detail}")
+        if reason in REFUSED:
+            end = RunEnd(reason=reason, detail=detail)
         finish(state, run, RunState.FAILED, end)
         return
     if failures >= run.max_failures and reason not in LOSSES and advice.counts_as_failure:

@@ -22,6 +22,7 @@ from contracts.models import (
 )
 from control_plane.domain.access import Principal
 from control_plane.routes.policies import MANAGE_PROJECT, READ
+from control_plane.routes.refusals import with_rule
 from control_plane.routes.wishes import Cursor, Limit, window
 from control_plane.services.access import Access
 from control_plane.services.model_calls import CallState, ModelCalls
@@ -47,7 +48,7 @@ async def list_model_upstreams(
 
 def _tell_choice(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     """A word that is none of a few is answered with all of them."""
-    known = known_error(error)
+    known = with_rule(known_error(error))
     field = str(known.details.get("field", ""))
     allowed = _CHOICES.get(field.partition("[")[0])
     if allowed is not None and field != "formats":

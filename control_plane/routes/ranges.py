@@ -12,6 +12,7 @@ from chassis.errors import BerthError
 from chassis.problems import handle_exception, known_error
 from contracts.errors import Code
 from contracts.workers import WorkerLimits
+from control_plane.routes.refusals import with_rule
 
 
 def _ranges() -> dict[str, str]:
@@ -29,6 +30,12 @@ def _range(kind: Any) -> str:  # noqa: ANN401 # `Annotated[int, Meta(…)]`
 
 ALLOWED = {
     **_ranges(),
+    "image": (
+        "an image that managers allow, as name:tag, with @sha256:… to have no other; or null for"
+        " the installation's"
+    ),
+    "runtime": "the engine's name of a runtime, such as runsc; or null for its default",
+    "tier": "one of trusted, untrusted",
     "host": (
         "a host's name in lower case, such as api.example.org, or *.example.org for all below it;"
         " never an address"
@@ -42,10 +49,10 @@ ALLOWED = {
 
 
 def tell_range(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
-    known = known_error(error)
+    known = with_rule(known_error(error))
     field = str(known.details.get("field", ""))
     allowed = ALLOWED.get(field.rpartition(".")[2])
-    if allowed is not None:
+    if allowed is not None and "rule" not in known.details:
         known = BerthError(
             Code.VALIDATION, f"{field}: expected {allowed}", field=field, expected=allowed
         )

@@ -5,14 +5,16 @@ from uuid import UUID
 import msgspec
 
 from chassis.errors import BerthError, NotFound
+from contracts.containers import ContainerChoice
 from contracts.errors import Code
 from contracts.projects import App, AppList, CreateApp, PatchApp
 from contracts.runs import RunLimits
 from contracts.workers import WorkerLimits
+from control_plane.domain.containers import choice_of, refused_by_all
 from control_plane.domain.cursors import Window
 from control_plane.services.egress import policy_of
 from control_plane.store import apps as store
-from control_plane.store import audit
+from control_plane.store import audit, containers
 from control_plane.store.database import Database, Unit
 
 
@@ -26,6 +28,8 @@ class Apps:
     async def create(self, unit: Unit, data: CreateApp, *, project_id: UUID) -> App:
         """Raises `validation_failed` for what it may not reach."""
         policy = policy_of(data.egress, within="egress") if data.egress else None
+        if data.container is not None:
+            await _require_granted(unit, choice_of(data.container))
         app_id = await store.insert(unit, data, project_id=project_id, policy=policy)
         return await store.get(unit.connection, app_id)
 
@@ -38,6 +42,8 @@ class Apps:
             changed = _patched(now, patch)
             if changed == now:
                 return now
+            if changed.container is not None and changed.container != now.container:
+                await _require_granted(unit, changed.container)
             await store.update(unit, changed)
             await audit.record(
                 unit,
@@ -90,18 +96,39 @@ class Apps:
 
 
 def _patched(app: App, patch: PatchApp) -> App:
-    limits, containers, egress = app.limits, app.worker_limits, app.egress
+    limits, of_workers, egress = app.limits, app.worker_limits, app.egress
+    container = app.container
     if patch.limits is not msgspec.UNSET:
         limits = patch.limits and msgspec.convert(patch.limits, RunLimits, from_attributes=True)
     if (asked := patch.worker_limits) is not msgspec.UNSET:
-        containers = asked and msgspec.convert(asked, WorkerLimits, from_attributes=True)
+        of_workers = asked and msgspec.convert(asked, WorkerLimits, from_attributes=True)
     if patch.egress is not msgspec.UNSET:
         egress = policy_of(patch.egress, within="egress") if patch.egress else None
+    if patch.container is not msgspec.UNSET:
+        container = choice_of(patch.container) if patch.container else None
     return msgspec.structs.replace(
         app,
         name=app.name if patch.name is msgspec.UNSET else patch.name,
         agent=app.agent if patch.agent is msgspec.UNSET else patch.agent,
         limits=limits,
-        worker_limits=containers,
+        worker_limits=of_workers,
         egress=egress,
+        container=container if container != containers.UNSAID else None,
+    )
+
+
+async def _require_granted(unit: Unit, choice: ContainerChoice) -> None:
+    """Raises `validation_failed`, with the rule, for what no manager grants; managers that come
+    later may. Who starts it asks again.
+    """
+    offers = await containers.offers(unit.connection)
+    if (refusal := refused_by_all(choice, offers.values())) is None:
+        return
+    field = f"container.{refusal.field}"
+    raise BerthError(
+        Code.VALIDATION,
+        f"{field}: refused by the rule {refusal.rule}: {refusal.detail}",
+        field=field,
+        expected=refusal.detail,
+        rule=refusal.rule,
     )

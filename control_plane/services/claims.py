@@ -5,16 +5,18 @@ from uuid import UUID
 
 from chassis.auth import hash_token, new_token
 from chassis.failpoints import failpoint
+from contracts.containers import ContainerOffer
 from contracts.managers import Claim, Claimed, ClaimedRun
 from contracts.workers import WorkerGrant
 from control_plane.domain import claims
 from control_plane.domain.claims import Claimant, Timing
+from control_plane.domain.containers import refused
 from control_plane.domain.line import Policy
 from control_plane.domain.quotas import Rooms
 from control_plane.services.admission import rooms_for
 from control_plane.services.incarnation import require_incarnation
 from control_plane.services.wakeups import Wakeups
-from control_plane.store import line, session_saves, session_states, workers
+from control_plane.store import containers, line, session_saves, session_states, workers
 from control_plane.store.database import Database, Unit
 from control_plane.store.session_states import Loaded
 from control_plane.store.workers import ManagerRow
@@ -68,21 +70,26 @@ class Claims:
             if given or manager.draining or silent:
                 return given
             free = await self._free(unit, manager_id, manager, ask.free)
+            said = await containers.choices(unit.connection) if free else []
             wanted = await line.candidates(
-                unit.connection, claimant, room=free > 0, limit=self._batch * OVERLOOK
+                unit.connection,
+                claimant,
+                room=free > 0,
+                limit=self._batch * OVERLOOK,
+                refused=refused(said, manager.containers),
             )
             if not wanted:
                 return []
             await failpoint("claim.candidates")
             loaded = await session_states.lock_free(unit, wanted, self._batch)
             await failpoint("claim.locked")
-            runs = await self._take(unit, loaded, claimant, free)
+            runs = await self._take(unit, loaded, claimant, manager.containers, free)
             await session_saves.save(unit, loaded)
         await failpoint("claim.committed")
         return runs
 
     async def _take(
-        self, unit: Unit, loaded: Loaded, claimant: Claimant, free: int
+        self, unit: Unit, loaded: Loaded, claimant: Claimant, offer: ContainerOffer, free: int
     ) -> list[ClaimedRun]:
         heads = [state.head.id for state in loaded.states.values() if state.head is not None]
         payloads = await line.payloads(unit.connection, heads)
@@ -91,10 +98,12 @@ class Claims:
         for state in loaded.states.values():
             if not claims.claimable(state, claimant, room=free > 0) or state.head is None:
                 continue
-            new = state.worker is None
-            if new and not rooms.take(state.session.project_id, state.head.user_id):
-                continue
             payload = payloads[state.head.id]
+            if state.worker is None and (
+                offer.refusal(payload.choice) is not None
+                or not rooms.take(state.session.project_id, state.head.user_id)
+            ):
+                continue
             given = claims.claim(state, claimant, payload, self._policy, self._timing)
             free -= given.fresh_worker
             runs.append(given)
@@ -124,6 +133,9 @@ class Claims:
                 limits=given.limits,
                 egress=given.egress.policy,
                 egress_version=given.egress.version,
+                image=given.choice.image,
+                runtime=given.choice.runtime,
+                tier=given.choice.tier,
             )
             runs.append(
                 ClaimedRun(

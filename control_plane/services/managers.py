@@ -57,6 +57,8 @@ class Managers:
                 agents=agents,
                 url=ask.url,
                 isolation=msgspec.json.encode(ask.isolation).decode(),
+                offer=msgspec.json.encode(ask.containers).decode(),
+                preflight=msgspec.json.encode(ask.preflight).decode(),
             )
             manager = await require_incarnation(unit, ask.manager_id, incarnation)
             live = await workers.live_workers(unit, ask.manager_id)

@@ -10,11 +10,12 @@ from contracts.events import HumanLoopOverdue
 from contracts.reasons import Reason
 from contracts.runs import LIVE, RunState
 from control_plane.domain import line
+from control_plane.domain.containers import REASONS, refused_by_all
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import RunEnd
 from control_plane.services.workers import lose_worker
-from control_plane.store import commands, session_saves, session_states, workers
-from control_plane.store.database import Database
+from control_plane.store import commands, containers, session_saves, session_states, workers
+from control_plane.store.database import Database, Unit
 
 AT_ONCE = 50
 
@@ -93,11 +94,11 @@ class Rescue:
             return True
 
     async def block_unoffered(self) -> int:
-        """Queued runs whose agent no living manager offers: somebody has to do something."""
+        """Queued runs whose agent no living manager offers, or none grants what their app says of
+        containers: somebody has to do something.
+        """
         async with self._database.reading() as connection:
-            unoffered = await workers.sessions_and_ids(
-                connection, "unoffered", self._unoffered_after, AT_ONCE
-            )
+            unoffered = await containers.unoffered(connection, self._unoffered_after, AT_ONCE)
         return await _each(unoffered, self._block_one)
 
     async def _block_one(self, session_id: UUID, run_id: UUID) -> bool:
@@ -107,11 +108,24 @@ class Rescue:
             run = state.head
             if run is None or run.id != run_id or run.state is not RunState.QUEUED:
                 return False
-            detail = f"no executor manager offers the agent {run.agent}"
-            end = RunEnd(reason=Reason.AGENT_MISSING, detail=detail)
+            end = await self._why_unoffered(unit, session_id, run.agent)
             line.finish(state, run, RunState.BLOCKED, end)
             await session_saves.save(unit, loaded)
             return True
+
+    async def _why_unoffered(self, unit: Unit, session_id: UUID, agent: str) -> RunEnd:
+        within, connection = self._unoffered_after, unit.connection
+        choice = await containers.of_offered_agent(
+            connection, session_id, agent, seen_within=within
+        )
+        offers = await containers.offers(connection, seen_within=within)
+        refusal = refused_by_all(choice, offers.values()) if choice is not None else None
+        if refusal is not None:
+            reason = REASONS[refusal.rule]
+            return RunEnd(reason=reason, detail=refusal.detail)
+        together = " and its app's container together" if choice is not None else ""
+        detail = f"no executor manager offers the agent {agent}{together}"
+        return RunEnd(reason=Reason.AGENT_MISSING, detail=detail)
 
     async def park(self) -> int:
         """Asks workers to let go of runs that wait for a person for long."""

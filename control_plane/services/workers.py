@@ -16,6 +16,7 @@ from contracts.managers import AskStop, StartStep, StopAnswer, WorkerChange, Wor
 from contracts.reasons import Reason
 from contracts.workers import WorkerState
 from control_plane.domain import line
+from control_plane.domain.containers import REASONS
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import SessionState, WorkerRow
 from control_plane.domain.words import storable
@@ -24,6 +25,14 @@ from control_plane.services.stops import Stop, Why, ask_to_stop
 from control_plane.services.verdicts import verdict
 from control_plane.store import audit, session_saves, session_states, workers
 from control_plane.store.database import Database, Unit
+
+MAX_IMAGE = 200
+NAMED: dict[str, Reason] = {
+    **REASONS,
+    Reason.OUT_OF_MEMORY: Reason.OUT_OF_MEMORY,
+    Reason.DISK_FULL: Reason.DISK_FULL,
+}
+"""What ends a run for another reason than that its worker did not start."""
 
 
 class Workers:
@@ -60,7 +69,11 @@ class Workers:
             return
         if state.worker.state is WorkerState.CREATING:
             state.worker.state = WorkerState.READY
+        if change.image:
+            await workers.made_of(unit, worker.id, storable(change.image)[:MAX_IMAGE])
         tell_steps(state, change.steps)
+        if change.disk is not None:
+            await workers.set_disk(unit, worker.id, change.disk)
         await session_saves.save(unit, loaded)
 
     async def _failed(self, unit: Unit, worker: WorkerRow, change: WorkerChange) -> None:
@@ -76,7 +89,8 @@ class Workers:
             project=True,
         )
         detail = storable(f"{change.reason} {change.detail}")
-        lose_worker(state, Reason.WORKER_START_FAILED, self._policy, detail)
+        reason = NAMED.get(change.reason, Reason.WORKER_START_FAILED)
+        lose_worker(state, reason, self._policy, detail)
         current.state = WorkerState.FAILED
         await session_saves.save(unit, loaded)
 

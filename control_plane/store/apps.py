@@ -14,9 +14,10 @@ from contracts.egress import EgressPolicy
 from contracts.errors import Code
 from contracts.projects import App, AppList, CreateApp
 from contracts.runs import AskedLimits, RunLimits
+from control_plane.domain.containers import choice_of
 from control_plane.domain.cursors import Window
 from control_plane.domain.limits import NONE
-from control_plane.store import egress
+from control_plane.store import containers, egress
 from control_plane.store.database import Connection, Unit
 from control_plane.store.limits import kept, read
 from control_plane.store.pages import fetch, page
@@ -35,6 +36,7 @@ _SELECTED = select(
     cast(_apps.limits, Text).label("limits"),
     cast(_apps.worker_limits, Text).label("worker_limits"),
     cast(_apps.egress, Text).label("egress"),
+    cast(_apps.container, Text).label("container"),
     _apps.created_at,
 )
 
@@ -66,6 +68,7 @@ async def insert(
             _run_limits(data.limits),
             kept(data.worker_limits),
             egress.kept(policy),
+            containers.kept(data.container and choice_of(data.container)),
         )
     return app_id
 
@@ -87,6 +90,7 @@ async def update(unit: Unit, app: App) -> None:
             _run_limits(app.limits),
             kept(app.worker_limits),
             egress.kept(app.egress),
+            containers.kept(app.container),
         )
 
 
@@ -124,8 +128,10 @@ def _app(record: asyncpg.Record) -> App:
     fields = dict(record.items())
     limits = fields["limits"]
     fields["limits"] = None if limits == "{}" else msgspec.json.decode(limits)
-    containers = read(fields["worker_limits"])
-    fields["worker_limits"] = None if containers == NONE else containers
+    own = read(fields["worker_limits"])
+    fields["worker_limits"] = None if own == NONE else own
     said = fields["egress"]
     fields["egress"] = None if said == egress.NOTHING_SAID else egress.read(said)
+    chosen = containers.read(fields["container"])
+    fields["container"] = None if chosen == containers.UNSAID else chosen
     return msgspec.convert(fields, App)

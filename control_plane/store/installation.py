@@ -13,7 +13,9 @@ from sqlalchemy.sql.functions import Function
 
 from contracts.installation import Administrator, AdministratorPage, AdminManager, AdminManagerPage
 from contracts.managers import AgentOffer
+from contracts.preflight import PreflightFinding
 from control_plane.domain.cursors import Window
+from control_plane.store.containers import read_offer
 from control_plane.store.database import Connection, Unit
 from control_plane.store.pages import AnySelect, fetch, page
 from sql.named import load as load_queries
@@ -25,6 +27,7 @@ _managers = managers.c
 _users = users.c
 _decode_offers = msgspec.json.Decoder(dict[str, str]).decode
 _decode_isolation = msgspec.json.Decoder(dict[str, bool]).decode
+_decode_preflight = msgspec.json.Decoder(list[PreflightFinding]).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,8 @@ def _selected() -> AnySelect:
         _managers.last_seen_at,
         cast(_managers.agents, Text).label("agents"),
         cast(_managers.isolation, Text).label("isolation"),
+        cast(_managers.containers, Text).label("containers"),
+        cast(_managers.preflight, Text).label("preflight"),
         silent.label("silent_seconds"),
     )
 
@@ -151,6 +156,8 @@ def _view(record: asyncpg.Record, held: _Held) -> AdminManager:
         states=held.states,
         agents=[AgentOffer(agent=name, missing=offers[name]) for name in sorted(offers)],
         isolation=_decode_isolation(record["isolation"]),
+        containers=read_offer(record["containers"]),
+        preflight=_decode_preflight(record["preflight"]),
         last_seen_at=record["last_seen_at"],
         silent_seconds=float(record["silent_seconds"]),
         incarnation=record["incarnation"],

@@ -6,13 +6,14 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.containers import ContainerChoice
 from contracts.runs import RunLimits, RunState
 from contracts.workers import WorkerLimits, WorkerState
 from control_plane.domain.claims import Claimant, Payload
 from control_plane.domain.egress import InForce
 from control_plane.domain.limits import effective
 from control_plane.domain.options import StoredOptions
-from control_plane.store import egress
+from control_plane.store import containers, egress
 from control_plane.store.database import Connection
 from control_plane.store.limits import read
 from sql.named import load
@@ -42,6 +43,7 @@ class GivenRun:
     starting: bool
     limits: WorkerLimits
     egress: InForce
+    choice: ContainerChoice
     traceparent: str
 
 
@@ -63,11 +65,23 @@ async def asked(connection: Connection, run_id: UUID) -> AskedRun | None:
 
 
 async def candidates(
-    connection: Connection, claimant: Claimant, *, room: bool, limit: int
+    connection: Connection,
+    claimant: Claimant,
+    *,
+    room: bool,
+    limit: int,
+    refused: Sequence[str] = (),
 ) -> list[UUID]:
-    """Sessions, best first; a hint: the guard is checked under each one's lock."""
+    """Sessions, best first; a hint: the guard is checked under each one's lock. `refused`: what
+    apps say of containers that the manager does not grant.
+    """
     records = await connection.fetch(
-        QUERIES["candidates"], claimant.manager_id, list(claimant.agents), room, limit
+        QUERIES["candidates"],
+        claimant.manager_id,
+        list(claimant.agents),
+        room,
+        limit,
+        list(refused),
     )
     return [record["session_id"] for record in records]
 
@@ -84,6 +98,7 @@ async def payloads(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID
                 read(record["own_worker_limits"]), read(record["app_worker_limits"])
             ),
             egress=egress.in_force(record["egress"]),
+            choice=containers.read(record["container"]),
         )
         for record in records
     }
@@ -106,6 +121,7 @@ async def given(connection: Connection, claimant: Claimant) -> list[GivenRun]:
             starting=record["worker_state"] == WorkerState.CREATING,
             limits=read(record["limits"]),
             egress=egress.in_force(record["egress"]),
+            choice=containers.read(record["container"]),
             traceparent=record["traceparent"],
         )
         for record in records

@@ -74,6 +74,8 @@ async def listed(connection: Connection, wanted: WorkerFilter, window: Window) -
         current.label("current"),
         _workers.pinned,
         _workers.reason,
+        _workers.image,
+        _workers.disk,
         _workers.created_at,
         _workers.lease_until,
         ended.label("ended_at"),

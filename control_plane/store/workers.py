@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from contracts.containers import ContainerOffer
+from contracts.disks import DiskMeans
 from contracts.managers import Orders
 from contracts.workers import WorkerGrant, WorkerState
 from control_plane.domain.session_state import WorkerRow
-from control_plane.store import egress
+from control_plane.store import containers, egress
 from control_plane.store.database import Connection, Unit, row
 from control_plane.store.limits import read
 from sql.named import load
@@ -22,6 +24,8 @@ class ManagerRow:
     """It says so, or an administrator wants it."""
     silent_seconds: float
     """Since its last heartbeat or registration, by the database's clock."""
+    containers: ContainerOffer
+    """What it grants."""
     wanted_workers: int | None = None
     wanted_warm: int | None = None
     wanted_draining: bool = False
@@ -53,6 +57,8 @@ async def register(
     agents: str,
     url: str,
     isolation: str,
+    offer: str,
+    preflight: str,
 ) -> int:
     """The new incarnation."""
     return await unit.connection.fetchval(
@@ -64,12 +70,18 @@ async def register(
         agents,
         url,
         isolation,
+        offer,
+        preflight,
     )
 
 
 async def manager(connection: Connection, manager_id: UUID) -> ManagerRow | None:
     record = await connection.fetchrow(QUERIES["incarnation"], manager_id)
-    return ManagerRow(**row(record)) if record else None
+    if record is None:
+        return None
+    fields = row(record)
+    fields["containers"] = containers.read_offer(fields["containers"])
+    return ManagerRow(**fields)
 
 
 async def held(connection: Connection, manager_id: UUID) -> int:
@@ -85,6 +97,7 @@ async def live_workers(unit: Unit, manager_id: UUID) -> list[WorkerGrant]:
     """Current workers, their tokens left empty."""
     records = await unit.connection.fetch(QUERIES["live_workers"], manager_id)
     policies = [egress.in_force(record["egress"]) for record in records]
+    choices = [containers.read(record["container"]) for record in records]
     return [
         WorkerGrant(
             worker_id=record["id"],
@@ -95,8 +108,11 @@ async def live_workers(unit: Unit, manager_id: UUID) -> list[WorkerGrant]:
             limits=read(record["limits"]),
             egress=policy.policy,
             egress_version=policy.version,
+            image=choice.image,
+            runtime=choice.runtime,
+            tier=choice.tier,
         )
-        for record, policy in zip(records, policies, strict=True)
+        for record, policy, choice in zip(records, policies, choices, strict=True)
     ]
 
 
@@ -141,6 +157,15 @@ async def worker(connection: Connection, worker_id: UUID) -> WorkerRow | None:
     fields = row(record)
     fields["state"] = WorkerState(fields["state"])
     return WorkerRow(**fields)
+
+
+async def made_of(unit: Unit, worker_id: UUID, image: str) -> None:
+    """The id of its container's image."""
+    await unit.connection.execute(QUERIES["made_of"], worker_id, image)
+
+
+async def set_disk(unit: Unit, worker_id: UUID, disk: DiskMeans) -> None:
+    await unit.connection.execute(QUERIES["set_disk"], worker_id, disk)
 
 
 async def latest(connection: Connection, session_id: UUID) -> UUID | None:

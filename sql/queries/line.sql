@@ -9,7 +9,8 @@ FROM runs r JOIN run_payloads p ON p.run_id = r.id WHERE r.id = $1
 -- name: candidates
 -- Sessions whose head may be claimed by manager $1, fair between projects: by priority, then by how much of a
 -- project is live or stands before it, then by age. A loose index scan finds the projects that have queued runs.
--- What would need one worker more than its project or its user may have stands in nobody's way.
+-- What would need one worker more than its project or its user may have stands in nobody's way. $5: what apps say
+-- of containers that this manager does not grant.
 WITH RECURSIVE waiting AS (
   (SELECT project_id FROM runs WHERE state = 'queued' ORDER BY project_id LIMIT 1)
   UNION ALL
@@ -57,6 +58,9 @@ CROSS JOIN LATERAL (
     AND CASE WHEN s.id IS NULL
              THEN $3::bool AND NOT EXISTS (SELECT FROM full_projects f WHERE f.id = r.project_id)
                   AND NOT EXISTS (SELECT FROM full_users f WHERE f.id = r.user_id)
+                  AND CASE WHEN cardinality($5::text[]) = 0 THEN true
+                           ELSE NOT EXISTS (SELECT FROM sessions o JOIN apps a ON a.id = o.app_id
+                                            WHERE o.id = r.session_id AND a.container::text = ANY($5)) END
              ELSE s.manager_id = $1 AND s.stop_requested_at IS NULL END
   ORDER BY r.priority, r.available_at, r.id
   LIMIT $4
@@ -69,7 +73,7 @@ LIMIT $4
 -- name: payloads
 SELECT p.run_id, p.prompt, p.options, p.traceparent, a.limits::text AS app_limits,
        s.worker_limits::text AS own_worker_limits, a.worker_limits::text AS app_worker_limits,
-       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress
+       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress, a.container::text AS container
 FROM run_payloads p
 JOIN runs r ON r.id = p.run_id
 JOIN sessions s ON s.id = r.session_id
@@ -81,7 +85,7 @@ WHERE p.run_id = ANY($1::uuid[])
 -- What a claim that is repeated was given: its runs that are still claimed in it.
 SELECT r.id AS run_id, r.attempt, r.session_id, r.project_id, w.id AS worker_id, w.epoch,
        w.state::text AS worker_state, w.limits::text AS limits, p.traceparent,
-       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress
+       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress, a.container::text AS container
 FROM runs r
 JOIN session_workers w ON w.id = r.worker_id
 JOIN run_payloads p ON p.run_id = r.id

@@ -1,15 +1,16 @@
 -- name: register_manager
 -- Every registration supersedes the former incarnation for manager calls.
-INSERT INTO managers (id, name, backend, max_workers, agents, url, isolation)
-VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7::jsonb)
+INSERT INTO managers (id, name, backend, max_workers, agents, url, isolation, containers, preflight)
+VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8::jsonb, $9::jsonb)
 ON CONFLICT (id) DO UPDATE SET
   name = excluded.name, backend = excluded.backend, max_workers = excluded.max_workers,
-  agents = excluded.agents, url = excluded.url, isolation = excluded.isolation, draining = false, incarnation = managers.incarnation + 1,
-  last_seen_at = now()
+  agents = excluded.agents, url = excluded.url, isolation = excluded.isolation, containers = excluded.containers,
+  preflight = excluded.preflight, draining = false, incarnation = managers.incarnation + 1, last_seen_at = now()
 RETURNING incarnation
 
 -- name: incarnation
 SELECT incarnation, draining OR wanted_draining AS draining, wanted_workers, wanted_warm, wanted_draining,
+       containers::text AS containers,
        extract(epoch FROM clock_timestamp() - last_seen_at)::float8 AS silent_seconds
 FROM managers WHERE id = $1
 
@@ -25,13 +26,17 @@ SELECT coalesce(agents->>$2 = '', false) FROM managers WHERE id = $1
 -- name: live_workers
 -- The current workers of a manager. What else it still has, its heartbeat's verdicts tell.
 SELECT w.id, w.session_id, w.project_id, w.epoch, w.limits::text AS limits,
-       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress
+       coalesce(nullif(a.egress, '{}'), o.egress)::text AS egress, a.container::text AS container
 FROM session_workers w
 JOIN sessions s ON s.id = w.session_id
 JOIN projects o ON o.id = s.project_id
 LEFT JOIN apps a ON a.id = s.app_id
 WHERE w.manager_id = $1 AND w.removed_at IS NULL AND w.released_at IS NULL AND w.superseded_at IS NULL
 ORDER BY w.id FOR UPDATE OF w
+
+-- name: made_of
+-- What the container of worker $1 was made of.
+UPDATE session_workers SET image = $2 WHERE id = $1 AND image <> $2
 
 -- name: renew_tokens
 -- The former token stays valid until the new one is first used; a still unused one is replaced.
@@ -69,6 +74,10 @@ SELECT id, project_id, session_id, epoch, manager_id, state::text AS state, last
        superseded_at IS NOT NULL AS superseded, remove_requested_at IS NOT NULL AS remove_requested
 FROM session_workers WHERE id = $1
 
+-- name: set_disk
+-- What holds its disk limit, as its manager says.
+UPDATE session_workers SET disk = $2 WHERE id = $1
+
 -- name: latest_worker
 SELECT id FROM session_workers WHERE session_id = $1 AND removed_at IS NULL ORDER BY epoch DESC LIMIT 1
 
@@ -103,16 +112,6 @@ SELECT session_id, id FROM runs
 WHERE cancel_deadline < clock_timestamp() AND finished_at IS NULL
   AND state IN ('claimed', 'running', 'waiting')
 ORDER BY cancel_deadline LIMIT $1
-
--- name: unoffered
--- Runs that were queued for $1 seconds while a manager was there, and none of that time offers their agent.
-SELECT r.session_id, r.id FROM runs r
-WHERE r.state = 'queued' AND r.available_at < now() - make_interval(secs => $1)
-  AND EXISTS (SELECT FROM managers m WHERE m.last_seen_at > now() - make_interval(secs => $1))
-  AND NOT EXISTS (SELECT FROM managers m
-                  WHERE m.last_seen_at > now() - make_interval(secs => $1)
-                    AND m.agents ->> r.agent = '')
-ORDER BY r.available_at LIMIT $2
 
 -- name: waiting_too_long
 SELECT session_id, id FROM runs

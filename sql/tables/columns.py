@@ -61,6 +61,10 @@ def json(name: str) -> Column[object]:
     return Column(name, JSONB, nullable=False, server_default=text("'{}'"))
 
 
+def json_list(name: str) -> Column[object]:
+    return Column(name, JSONB, nullable=False, server_default=text("'[]'"))
+
+
 def required(name: str) -> Column[object]:
     return Column(name, Uuid, nullable=False)
 

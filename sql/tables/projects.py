@@ -105,6 +105,7 @@ apps = Table(
     json("worker_limits"),
     json("tool_policy"),
     json("egress"),
+    json("container"),
     created(),
     UniqueConstraint("project_id", "name"),
     UniqueConstraint("project_id", "id"),

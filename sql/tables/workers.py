@@ -25,6 +25,7 @@ from sql.tables.columns import (
     in_session,
     integer,
     json,
+    json_list,
     metadata,
     required,
     row_id,
@@ -51,6 +52,8 @@ managers = Table(
     Column("wanted_workers", Integer),
     Column("wanted_warm", Integer),
     flag("wanted_draining"),
+    json("containers"),
+    json_list("preflight"),
 )
 
 session_workers = Table(
@@ -77,9 +80,12 @@ session_workers = Table(
     words("steps_told"),
     time("idle_since"),
     time("unsaved_since"),
+    Column("disk", Text),
+    CheckConstraint("disk IN ('quota', 'image', 'tmpfs', 'watch')", name="disk"),
     Column("told_denials", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     created(),
     Column("user_id", Uuid),
+    words("image"),
     UniqueConstraint("session_id", "epoch"),
     UniqueConstraint("project_id", "id"),
     in_session(),
