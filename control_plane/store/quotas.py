@@ -44,7 +44,7 @@ async def rooms(unit: Unit, projects: Iterable[UUID], users: Iterable[UUID]) -> 
 
 async def use(connection: Connection, subject: Subject, subject_id: UUID) -> Use | None:
     """None: there is no such project or user."""
-    record = await connection.fetchrow(QUERIES[f"{subject}_use"], subject_id)
+    record = await connection.fetchrow(QUERIES[f"use_of_{subject}"], subject_id)
     if record is None:
         return None
     limits = _quota(record)

@@ -41,7 +41,7 @@ SELECT u.id, coalesce(u.max_workers, d.max_workers) -
 FROM users u JOIN default_limits d ON d.subject = 'user'
 WHERE u.id = ANY($2::uuid[]) AND coalesce(u.max_workers, d.max_workers) IS NOT NULL
 
--- name: project_use
+-- name: use_of_project
 -- What is in force, its own, what is used of it; `unserved`: queued runs without a worker, counted no further than
 -- the limit of workers. `full_for`: seconds until one more may be started, NULL while it may.
 SELECT p.id, 'project' AS subject, f.max_workers, f.max_queued, f.runs_per_hour,
@@ -67,8 +67,8 @@ CROSS JOIN LATERAL (SELECT coalesce(p.max_workers, d.max_workers) AS max_workers
                            coalesce(p.runs_per_hour, d.runs_per_hour) AS runs_per_hour) AS f
 WHERE p.id = $1
 
--- name: user_use
--- As project_use, of a user in all projects together.
+-- name: use_of_user
+-- As use_of_project, of a user in all projects together.
 SELECT p.id, 'user' AS subject, f.max_workers, f.max_queued, f.runs_per_hour,
        p.max_workers AS own_max_workers, p.max_queued AS own_max_queued, p.runs_per_hour AS own_runs_per_hour,
        (SELECT count(*) FROM session_workers w
