@@ -1,6 +1,6 @@
 """Every service with what it needs, made in one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from chassis.objects import ObjectStore
 from control_plane.services.access import Access
@@ -69,6 +69,7 @@ class Services:
     fanout: Fanout
     human_loop: HumanLoop
     idempotency: Idempotency
+    installation: Installation
     intake: Intake
     jobs: Jobs
     keys: Keys
@@ -78,7 +79,7 @@ class Services:
     model_upstreams: ModelUpstreams
     projector: Projector
     projects: Projects
-    installation: Installation
+    quotas: Quotas
     reconcile: Reconcile
     reports: Reports
     requests: Requests
@@ -88,7 +89,6 @@ class Services:
     schema: Schema
     session_workers: SessionWorkers
     sessions: Sessions
-    quotas: Quotas
     snapshots: Snapshots
     streams: Streams
     system: System
@@ -105,39 +105,28 @@ def build_services(
     policy, poll = settings.policy, settings.poll_seconds
     shared = _shared(settings, database, wakeups)
     return Services(
+        **{one.name: getattr(shared, one.name) for one in fields(shared)},
         access=_access(settings, database),
-        apps=shared.apps,
         audit=Audit(database),
         claims=_claims(settings, database, wakeups),
-        egress_policies=shared.egress,
         git=_git(settings, database, shared),
-        git_credentials=shared.git_credentials,
         events=Events(database),
-        fanout=shared.fanout,
         human_loop=HumanLoop(database),
-        idempotency=shared.idempotency,
-        intake=shared.intake,
+        installation=Installation(database),
         jobs=_jobs(settings, database, shared.idempotency, shared.reconcile),
         keys=Keys(database),
         managers=Managers(database, wakeups, shared.rescue, settings),
-        model_calls=shared.model_calls,
         model_gateway=_model_gateway(settings, shared),
-        model_upstreams=shared.model_upstreams,
         projector=Projector(database),
         projects=Projects(database, idempotency=shared.idempotency),
-        reconcile=shared.reconcile,
+        quotas=Quotas(database),
         reports=Reports(database, policy),
-        installation=Installation(database),
         requests=Requests(database),
-        rescue=shared.rescue,
         run_views=RunViews(database, wakeups, poll_seconds=poll),
-        runs=shared.runs,
         schema=Schema(database),
         session_workers=SessionWorkers(database),
-        sessions=shared.sessions,
         snapshots=Snapshots(database, objects),
         streams=Streams(database, shared.fanout, heartbeat_seconds=settings.sse_heartbeat_seconds),
-        quotas=Quotas(database),
         system=System(database),
         tasks=Tasks(database, idempotency=shared.idempotency, intake=shared.intake),
         tickets=Tickets(database),
@@ -149,10 +138,10 @@ def build_services(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shared:
-    """Services that others are made of."""
+    """Services that others are made of; each is a field of `Services` too."""
 
     apps: Apps
-    egress: Egress
+    egress_policies: Egress
     fanout: Fanout
     git_credentials: GitCredentials
     idempotency: Idempotency
@@ -172,7 +161,7 @@ def _shared(settings: Settings, database: Database, wakeups: Wakeups) -> _Shared
     idempotency = Idempotency(database)
     return _Shared(
         apps=apps,
-        egress=Egress(database),
+        egress_policies=Egress(database),
         git_credentials=GitCredentials(database, keys=settings.git_keys),
         fanout=Fanout(database, wakeups, poll_seconds=settings.poll_seconds),
         idempotency=idempotency,
@@ -208,7 +197,7 @@ def _git(settings: Settings, database: Database, shared: _Shared) -> Git:
         database,
         credentials=shared.git_credentials,
         remote=GitRemote(settings.named_git_hosts, silence=settings.git_silence_seconds),
-        denials=GitDenials(shared.egress),
+        denials=GitDenials(shared.egress_policies),
         bounds=Bounds(
             seconds=settings.git_seconds,
             request_bytes=settings.git_request_mib * MIB,
