@@ -69,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: Annotated[int, msgspec.Meta(ge=2, le=200)] = 12
     loops: bool = True
     """Off: this replica serves only; another one runs the background duties."""
+    worker_calls_per_minute: Annotated[int, msgspec.Meta(ge=60)] = 6000
+    """Of one session's worker, to each replica; a minute's worth may come at once."""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8 * 1024 * 1024
     cors_origins: list[str] = []
     debug: bool = False

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, fields
 
+from chassis.clock import SystemClock
 from chassis.objects import ObjectStore
+from chassis.rates import RateLimiter
 from control_plane.services.access import Access
 from control_plane.services.apps import Apps
 from control_plane.services.audit import Audit
@@ -235,6 +237,8 @@ def _access(settings: Settings, database: Database) -> Access:
             "gateway": settings.gateway_service_key,
             "manager": settings.manager_service_key,
         },
+        worker_calls=RateLimiter(SystemClock()),
+        worker_calls_per_minute=settings.worker_calls_per_minute,
     )
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from chassis.auth import ServiceKeys, hash_token, verify_identity
 from chassis.errors import BerthError, NotFound
+from chassis.rates import RateLimiter
 from contracts.errors import Code
 from control_plane.domain.access import (
     ALLOWED,
@@ -31,8 +32,16 @@ class Access:
     """`service_keys` by service: `gateway`, `manager`. `gateway_public_key` is PEM."""
 
     def __init__(
-        self, database: Database, *, gateway_public_key: str, service_keys: Mapping[str, str]
+        self,
+        database: Database,
+        *,
+        gateway_public_key: str,
+        service_keys: Mapping[str, str],
+        worker_calls: RateLimiter,
+        worker_calls_per_minute: int,
     ) -> None:
+        self._worker_calls = worker_calls
+        self._worker_calls_per_minute = worker_calls_per_minute
         self._database = database
         self._public_key = gateway_public_key
         self._services = ServiceKeys(service_keys)
@@ -138,16 +147,26 @@ class Access:
             raise BerthError(Code.FORBIDDEN, f"this is for {service} only")
 
     async def worker_of(self, authorization: str | None, worker_id: UUID) -> WorkerCaller:
-        """Takes the `Authorization` header or the bare token; raises `unauthenticated`."""
+        """Takes the `Authorization` header or the bare token; raises `unauthenticated`, and
+        `rate_limited` before the database is asked.
+        """
         scheme, _, token = (authorization or "").partition(" ")
-        presented = token.strip() if scheme.lower() == "bearer" else scheme
+        presented = hash_token(token.strip() if scheme.lower() == "bearer" else scheme)
+        self._pace(presented)
         async with self._database.reading() as connection:
             found = await store.worker_by_token(
-                connection, worker_id=worker_id, token_hash=hash_token(presented)
+                connection, worker_id=worker_id, token_hash=presented
             )
         if found is None:
             raise BerthError(Code.UNAUTHENTICATED, "this worker's token is needed")
         return found
+
+    def _pace(self, presented: str) -> None:
+        """By what was presented: nobody uses up what is another's by naming it."""
+        allowance = self._worker_calls.take(presented, self._worker_calls_per_minute)
+        if allowance.retry_after is not None:
+            detail = f"a worker may call {allowance.limit} times a minute"
+            raise BerthError(Code.RATE_LIMITED, detail, retry_after=allowance.retry_after)
 
     def _require(
         self, principal: Principal, action: Action, project_id: UUID, code: Code, detail: str = ""
