@@ -19,7 +19,14 @@ def _of_kernel(names: list[str]) -> list[str]:
     for table, what in (("/proc/mounts", "mount"), ("/proc/net/unix", "socket")):
         lines = Path(table).read_text().splitlines()
         found += [f"{what} {line}" for line in lines if any(name in line for name in names)]
+    found += [f"loop device of {file}" for file in _looped() if any(one in file for one in names)]
     return found + [f"path {name}" for name in names if Path(name).exists()]
+
+
+def _looped() -> list[str]:
+    """The files on loop devices, as the kernel knows them."""
+    files = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [one.read_text().strip() for one in files]
 
 
 async def _of_engine(engine: Engine, project: str, managers: Iterable[str]) -> list[str]:
@@ -29,6 +36,9 @@ async def _of_engine(engine: Engine, project: str, managers: Iterable[str]) -> l
     for manager in managers:
         containers += await engine.containers(f"berth.manager={manager}")
     volumes = await threaded(engine.client.volumes.list, filters=filters)
+    for manager in managers:
+        mine = {"label": f"berth.manager={manager}"}
+        volumes += await threaded(engine.client.volumes.list, filters=mine)
     networks = await threaded(engine.client.networks.list, filters=filters)
     return [
         *(f"container {one.name}" for one in containers),

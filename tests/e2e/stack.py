@@ -49,6 +49,7 @@ SCALED: Environments = {
         "BERTH_GRACEFUL_SECONDS": "2",
         "BERTH_IDLE_AFTER_SECONDS": "15",
         "BERTH_REMOVE_AFTER_SECONDS": "1",
+        "BERTH_WORKER_CALLS_PER_MINUTE": "3000",
     },
     "executor-manager": {
         "BERTH_MAX_WORKERS": "24",

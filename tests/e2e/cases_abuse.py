@@ -1,0 +1,261 @@
+"""A session that uses up what it can (faults, group G): its limits hold, and its neighbour goes on.
+
+Each case abuses a session with small limits, while another session's short runs are timed; then the
+abused session itself does a run as if nothing had been. The oracle comes after.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+from uuid import UUID
+
+import httpx
+from docker.models.containers import Container
+
+from contracts.events import RunRetrying, RunWarning
+from contracts.reasons import Reason
+from contracts.runs import Run, RunState
+from contracts.session_workers import PatchSessionWorker
+from tests.e2e import abuses
+from tests.e2e.canaries import worker_token
+from tests.e2e.cases import Case, Scene
+from tests.e2e.engine import threaded
+from tests.e2e.snapshots import head
+from tests.e2e.stack import Stack
+from tests.system.visitor import Shadow, script
+
+MIB = 1024 * 1024
+SMALL = PatchSessionWorker(cpus=0.5, memory_mib=192, pids=77, disk_mib=64)
+BEFORE = 5
+LEAST = 3
+"""Runs of the neighbour meanwhile."""
+FLOOR = 2.0
+"""Seconds that a neighbour's run may take in any case: the machine is not ours alone."""
+WITHIN = 90.0
+FLOOD = 4500
+"""More than a minute's worth, as the stack has it set."""
+FLOODING = 32
+SPAM_MIB = 60
+
+
+class Abuse:
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.engine = stack.engine
+
+    def cases(self) -> list[Case]:
+        plays = {
+            "a fork bomb, and 100,000 threads": self.processes,
+            "all memory, by a tool": self.memory,
+            "all memory, until the first process goes": self.first_process,
+            "memory by files: /tmp, HOME, shared memory": self.memory_files,
+            "workspace, root file system": self.disk,
+            "two million files": self.files,
+            "log spam": self.log,
+            "all CPUs, eagerly": self.processors,
+            "a million sockets": self.sockets,
+            "a flood of callbacks with its own token": self.callbacks,
+            "uploads over the limit": self.uploads,
+        }
+        return [Case(name=f"abuse: {name}", play=play) for name, play in plays.items()]
+
+    async def processes(self, scene: Scene) -> None:
+        async with self.abused(scene) as session:
+            bomb = await self.done(scene, session, abuses.FORKS)
+            container = await self.engine.session(session)
+            limits = await self.engine.inspect(container)
+            assert limits["HostConfig"]["PidsLimit"] == 77
+            assert "forks refused" in told(bomb)
+            threads = await self.done(scene, session, abuses.THREADS)
+            assert "threads refused" in told(threads)
+
+    async def memory(self, scene: Scene) -> None:
+        """A tool's memory is its own end: the run goes on, and says what happened."""
+        async with self.abused(scene) as session:
+            shadow = await self.done(scene, session, abuses.MEMORY)
+            warned = [one.event for one in shadow.seen if isinstance(one.event, RunWarning)]
+            assert [one.code for one in warned] == [Reason.OUT_OF_MEMORY], shadow.kinds()
+
+    async def first_process(self, scene: Scene) -> None:
+        """Made the kernel's first choice, the executor goes, and its container with it."""
+        async with self.abused(scene) as session:
+            shadow = await scene.visitor.send(
+                script({"write": {"path": "kept", "content": "kept"}}, {"sleep": 30}),
+                session=session,
+            )
+            await shadow.kind("tool.result", within=WITHIN)
+            container = await self.engine.session(session)
+            offered = await self.engine.run(container, "python3", "-c", abuses.OFFER, uid=0)
+            assert offered.code == 0, offered.output
+            # it may end with the container
+            await asyncio.gather(
+                self.engine.run(container, "sh", "-c", abuses.FILL_MEMORY), return_exceptions=True
+            )
+            retrying = (await shadow.kind("run.retrying", within=WITHIN)).event
+            assert isinstance(retrying, RunRetrying)
+            assert retrying.reason is Reason.OUT_OF_MEMORY, retrying
+            await scene.api.post(f"/api/v1/runs/{shadow.run_id}/cancel", Run)
+            await shadow.closed(within=WITHIN)
+            kept = await self.engine.file(await self.engine.session(session), "/workspace/kept")
+            assert kept == b"kept"
+
+    async def memory_files(self, scene: Scene) -> None:
+        async with self.abused(scene) as session:
+            shadow = await self.done(scene, session, abuses.MEMORY_FILES)
+            assert told(shadow).count("No space left on device") >= 2, told(shadow)
+
+    async def disk(self, scene: Scene) -> None:
+        """A tool's error; all of it is saved, and the disk is said to be the kernel's."""
+        async with self.abused(scene) as session:
+            shadow = await self.done(scene, session, abuses.DISK)
+            assert "No space left on device" in told(shadow)
+            assert "Read-only file system" in told(shadow)
+            saved = await head(self.stack, session)
+            assert saved is not None
+            assert 48 * MIB < len(saved.files["filler"]) <= 64 * MIB
+            worker = await scene.api.worker(session)
+            assert worker is not None
+            assert worker.disk == "image"
+            await self.done(scene, session, "rm filler")
+
+    async def files(self, scene: Scene) -> None:
+        async with self.abused(scene) as session:
+            shadow = await self.done(scene, session, abuses.FILES)
+            assert "No space left on device" in told(shadow)
+            began = time.monotonic()
+            answer = await scene.api.file(session, "f1")
+            assert (answer.status_code, time.monotonic() - began < 2.0) == (200, True)
+
+    async def log(self, scene: Scene) -> None:
+        async with self.abused(scene) as session:
+            container = await self.engine.session(session)
+            spam = f"head -c {SPAM_MIB}M /dev/zero | tr '\\0' 'x' | fold -w 200 > /proc/1/fd/1"
+            assert (await self.engine.run(container, "sh", "-c", spam, uid=0)).code == 0
+            place = Path((await self.engine.inspect(container))["LogPath"]).parent
+            logs = [one.stat().st_size for one in place.glob("*-json.log*")]
+            assert 0 < sum(logs) < 25 * MIB, logs
+
+    async def processors(self, scene: Scene) -> None:
+        """By the engine's own count: no more than its share, however eager it is."""
+        async with self.abused(scene) as session:
+            container = await self.engine.session(session)
+            began, before = time.monotonic(), await self.seconds(container)
+            shadow = await self.done(scene, session, abuses.PROCESSORS)
+            used = await self.seconds(container) - before
+            assert "cannot set niceness" in told(shadow)
+            assert used / (time.monotonic() - began) < 0.5 * 1.3
+
+    async def sockets(self, scene: Scene) -> None:
+        async with self.abused(scene) as session:
+            assert "sockets refused" in told(await self.done(scene, session, abuses.SOCKETS))
+
+    async def callbacks(self, scene: Scene) -> None:
+        """Its own token, from outside: refused by rate, and its own reports come through after."""
+        async with self.abused(scene) as session:
+            worker = await scene.api.worker(session)
+            assert worker is not None
+            token = await worker_token(self.stack, session)
+            url = f"http://{await self.stack.address('control-plane')}:8010"
+            path = f"/internal/v1/workers/{worker.id}/callbacks"
+            room, seen = asyncio.Semaphore(FLOODING), list[httpx.Response]()
+            headers = {"Authorization": f"Bearer {token}"}
+            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+
+                async def one() -> None:
+                    async with room:
+                        body = {"epoch": worker.epoch, "entries": []}
+                        seen.append(await client.post(path, json=body))
+
+                await asyncio.gather(*(one() for _ in range(FLOOD)))
+            statuses = {one.status_code for one in seen}
+            assert statuses == {200, 429}, statuses
+            refused = next(one for one in seen if one.status_code == 429)
+            assert int(refused.headers["retry-after"]) >= 1
+            assert refused.json()["code"] == "rate_limited"
+
+    async def uploads(self, scene: Scene) -> None:
+        """Refused by what is announced, and cut at the limit where nothing is."""
+        sent = 0
+
+        async def endless() -> AsyncGenerator[bytes]:
+            nonlocal sent
+            while sent < 512 * MIB:
+                sent += MIB
+                yield b"x" * MIB
+
+        async with self.abused(scene):
+            began = time.monotonic()
+            announced = await scene.api.raw(
+                "POST", "/api/v1/runs", headers={"Content-Length": str(10 << 30)}, content=b"{"
+            )
+            assert announced.status_code == 413, announced.text
+            assert time.monotonic() - began < 5.0
+            try:
+                cut = (await scene.api.raw("POST", "/api/v1/runs", content=endless())).status_code
+            except httpx.TransportError:
+                cut = 413
+            assert (cut, sent < 64 * MIB) == (413, True)
+
+    # --- the abused one and its neighbour --------------------------------------------------
+
+    @asynccontextmanager
+    async def abused(self, scene: Scene) -> AsyncGenerator[UUID]:
+        """A ready session with small limits; afterwards it works, and so did its neighbour."""
+        session = (await scene.api.session()).id
+        await scene.api.limits(session, SMALL)
+        await self.works(scene, session)
+        async with self.neighbour(scene):
+            yield session
+        await self.works(scene, session)
+
+    async def works(self, scene: Scene, session: UUID) -> float:
+        began = time.monotonic()
+        shadow = await scene.visitor.send(script({"text": "here"}), session=session)
+        await scene.visitor.succeeded(shadow, within=WITHIN)
+        return time.monotonic() - began
+
+    async def done(self, scene: Scene, session: UUID, command: str) -> Shadow:
+        """Whatever the tool came to, the run has a success and its workspace is saved."""
+        prompt = script({"shell": command}, {"text": "went on"})
+        shadow = await scene.visitor.send(prompt, session=session)
+        assert await shadow.closed(within=WITHIN) == RunState.SUCCEEDED, shadow.kinds()
+        return shadow
+
+    @asynccontextmanager
+    async def neighbour(self, scene: Scene) -> AsyncGenerator[None]:
+        """V13, by another session's short runs, before and meanwhile."""
+        session = (await scene.api.session()).id
+        await self.works(scene, session)
+        before = [await self.works(scene, session) for _ in range(BEFORE)]
+        meanwhile, over = list[float](), asyncio.Event()
+
+        async def run() -> None:
+            while not over.is_set() or len(meanwhile) < LEAST:
+                meanwhile.append(await self.works(scene, session))
+
+        running = asyncio.create_task(run())
+        try:
+            yield
+        finally:
+            over.set()
+            await running
+        most = max(2 * slowest(before), FLOOR)
+        assert slowest(meanwhile) <= most, (before, meanwhile)
+        scene.figures.add("neighbour", 1000 * slowest(meanwhile))
+
+    async def seconds(self, container: Container) -> float:
+        stats: Any = await threaded(container.stats, stream=False)
+        return stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+
+
+def slowest(seconds: list[float]) -> float:
+    """The 95th of 100."""
+    return quantiles(seconds, n=20)[-1] if len(seconds) > 20 else max(seconds)
+
+
+def told(shadow: Shadow) -> str:
+    return "".join(one.line for one in shadow.seen)
