@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from cli.doctor.engine import DEFAULT_ENGINE, look_at_engine, table
 from cli.doctor.findings import Finding, Verdict
 from cli.doctor.machine import look_at_machine
 from cli.doctor.stack import look_at_stack
@@ -17,6 +18,7 @@ from cli.stack.record import read_record
 _MARKS: dict[Verdict, tuple[str, str]] = {
     "ok": ("ok  ", "green"),
     "note": ("note", "yellow"),
+    "hole": ("HOLE", "bold red"),
     "bad": ("BAD ", "bold red"),
 }
 
@@ -33,16 +35,22 @@ async def doctor(
         Parameter(help="With --s3; the secret is in BERTH_OBJECT_STORE_SECRET_KEY or ..._FILE."),
     ] = None,
     region: Annotated[str | None, Parameter(help="With --s3.")] = None,
+    engine: Annotated[
+        str,
+        Parameter(help="The container engine to look at, where no manager that runs told of it."),
+    ] = DEFAULT_ENGINE,
     json: Annotated[bool, Parameter(negative=(), help="Each finding as a JSON line.")] = False,
 ) -> Exit:
-    """Look at this machine and its stack. Code 6 when something that Berth needs is missing."""
+    """Look at this machine, its engine and its stack, and print what each backend promises. Code 6
+    when something that Berth needs is missing.
+    """
     output = Output()
     given = {"url": endpoint, "bucket": bucket, "access_key": access_key, "region": region}
     if s3:
         return await _store(given, output, json=json)
     if any(given.values()):
         raise CliError("--endpoint, --bucket, --access-key and --region go with --s3", Exit.USAGE)
-    return await _machine(output, json=json)
+    return await _machine(output, engine, json=json)
 
 
 async def _store(given: dict[str, str | None], output: Output, *, json: bool) -> Exit:
@@ -59,20 +67,33 @@ async def _store(given: dict[str, str | None], output: Output, *, json: bool) ->
     return Exit.OK if fit else Exit.DEPENDENCY_MISSING
 
 
-async def _machine(output: Output, *, json: bool) -> Exit:
+async def _machine(output: Output, engine: str, *, json: bool) -> Exit:
     home = read_settings().home_or_default()
     running = read_record(home)
     machine = await asyncio.to_thread(
         look_at_machine, home, path=search_path(), running=running is not None
     )
-    findings = [*machine, *await look_at_stack(home, running)]
+    stack = await look_at_stack(home, running)
+    engines = [] if stack.engine else await look_at_engine(engine, home)
+    findings = [*machine, *stack.findings, *engines]
     for finding in findings:
         if json:
             output.json(finding)
         else:
             _show(finding, output)
+    if not json:
+        _show_promises(table(stack.here), output)
     bad = any(finding.verdict == "bad" for finding in findings)
     return Exit.DEPENDENCY_MISSING if bad else Exit.OK
+
+
+def _show_promises(rows: list[tuple[str, ...]], output: Output) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    output.line("")
+    for row in rows:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        output.line("  ".join(padded).rstrip())
+    output.line("host: as far as the host can. docs/security.md says it in full.")
 
 
 def _show(finding: Finding, output: Output) -> None:

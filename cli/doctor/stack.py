@@ -6,9 +6,11 @@ from typing import Any
 import httpx
 import msgspec
 
+from cli.doctor.engine import preflight
 from cli.doctor.findings import Finding
 from cli.embedded.ports import LOOPBACK, Ports
 from cli.stack.record import RunningStack
+from contracts.preflight import PreflightFinding
 
 SERVICES = ("control-plane", "executor-manager", "gateway")
 
@@ -17,6 +19,7 @@ SHARED = (
     " and its memory, CPU and disk: run what you do not trust in containers."
 )
 """Of the `process` backend; a running manager says it in full."""
+HOW_TO_START = "Start it: berth up"
 
 
 class _Capabilities(msgspec.Struct, frozen=True):
@@ -27,19 +30,35 @@ class _Capabilities(msgspec.Struct, frozen=True):
 class _Backend(msgspec.Struct, frozen=True):
     kind: str
     capabilities: _Capabilities
+    preflight: list[PreflightFinding] = msgspec.field(default_factory=list[PreflightFinding])
 
 
-async def look_at_stack(home: Path, running: RunningStack | None) -> list[Finding]:
+class _Kept(msgspec.Struct, frozen=True):
+    capabilities: dict[str, Any]
+
+
+class Looked(msgspec.Struct, frozen=True):
+    findings: list[Finding]
+    here: dict[str, bool] | None = None
+    """What the backend that runs really does, by capability; None: none answers."""
+    engine: bool = False
+    """Its engine was looked at."""
+
+
+async def look_at_stack(home: Path, running: RunningStack | None) -> Looked:
     if running is None:
-        return [
-            Finding(what="stack", verdict="note", found="not running", how="Start it: berth up"),
-            Finding(what="isolation", verdict="note", found=SHARED),
-        ]
+        return Looked(
+            [
+                Finding(what="stack", verdict="note", found="not running", how=HOW_TO_START),
+                Finding(what="isolation", verdict="note", found=SHARED),
+            ]
+        )
     ports = Ports(home / "ports.json").remembered()
     async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
         found = [await _service(client, name, ports.get(name, 0)) for name in SERVICES]
         isolation = await _isolation(client, ports.get("executor-manager", 0))
-    return [Finding(what="stack", verdict="ok", found=running.url), *found, *isolation]
+    findings = [Finding(what="stack", verdict="ok", found=running.url), *found]
+    return msgspec.structs.replace(isolation, findings=[*findings, *isolation.findings])
 
 
 async def _service(client: httpx.AsyncClient, name: str, port: int) -> Finding:
@@ -55,17 +74,22 @@ async def _service(client: httpx.AsyncClient, name: str, port: int) -> Finding:
     return Finding(what=name, verdict="bad", found="not ready", how=how)
 
 
-async def _isolation(client: httpx.AsyncClient, port: int) -> list[Finding]:
+async def _isolation(client: httpx.AsyncClient, port: int) -> Looked:
     try:
         answer = await client.get(f"http://{LOOPBACK}:{port}/api/v1/backend")
         backend = msgspec.json.decode(answer.content, type=_Backend)
+        kept = msgspec.json.decode(answer.content, type=_Kept).capabilities
     except (httpx.TransportError, msgspec.MsgspecError):
-        return [Finding(what="isolation", verdict="note", found=SHARED)]
+        return Looked([Finding(what="isolation", verdict="note", found=SHARED)])
     told = [
         Finding(what=f"backend {backend.kind}", verdict="note", found=statement)
         for statement in backend.capabilities.not_isolated
     ]
-    return [*told, *_disk(backend.capabilities.disk_means)]
+    return Looked(
+        [*told, *_disk(backend.capabilities.disk_means), *preflight(backend.preflight)],
+        here={name: value for name, value in kept.items() if isinstance(value, bool)},
+        engine=bool(backend.preflight),
+    )
 
 
 def _disk(means: str) -> list[Finding]:
