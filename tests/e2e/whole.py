@@ -12,6 +12,7 @@ from tests.agents.model import ModelServer
 from tests.agents.upstreams import set_up
 from tests.e2e.cases import Case, Figures, Player, Report
 from tests.e2e.cases_agents import AgentCases
+from tests.e2e.cases_burst import Burst
 from tests.e2e.cases_hosts import HostCases
 from tests.e2e.cases_lifecycle import Lifecycle
 from tests.e2e.client import Client, client
@@ -115,6 +116,7 @@ class Whole:
         ]
         await player.play(cases, at_once=AT_ONCE)
         await player.play(self._of("lifecycle", lifecycle.alone()))
+        await player.play(self._of("lifecycle", Burst(stack).cases()))
 
     async def _real_agents(self, stack: Stack, api: Client) -> None:
         if self.agents is not None:

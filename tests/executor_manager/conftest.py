@@ -12,7 +12,9 @@ import pytest
 from executor_manager.containers.process import ProcessBackend, Program
 from executor_manager.containers.procfs import send, strays
 from tests.executor_manager.managers import Desk, Manager, Start
+from tests.executor_manager.on_engine import DockerStart, build_standin, on_engine
 from tests.executor_manager.relays import Relay, Upstream
+from tests.fixtures.engine import RealEngine
 
 
 @pytest.fixture
@@ -72,3 +74,19 @@ async def start(short_dir: Path, desk: Desk, backend: ProcessBackend) -> AsyncGe
     yield start
     for manager in managers:
         await manager.kill()
+
+
+@pytest.fixture(scope="session")
+def standin_image(engine: RealEngine) -> str:
+    return build_standin(engine, "berth-test-standin:latest")
+
+
+@pytest.fixture
+async def docker_start(
+    start: Start, engine: RealEngine, standin_image: str, short_dir: Path
+) -> AsyncGenerator[DockerStart]:
+    yield on_engine(start, engine.host, standin_image, short_dir)
+    manager = short_dir / "s" / "manager_id"
+    if manager.exists():
+        own = manager.read_text().strip()
+        await asyncio.to_thread(engine.remove_all, berth_manager=own)

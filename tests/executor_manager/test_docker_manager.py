@@ -2,10 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Callable
-from functools import partial
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +11,6 @@ from chassis.ids import new_id
 from contracts.workers import WorkerGrant, WorkerLimits, WorkerState
 from executor_manager.containers.docker_places import Volumes
 from tests.executor_manager.managers import (
-    STANDIN,
     Desk,
     Manager,
     Start,
@@ -22,52 +19,12 @@ from tests.executor_manager.managers import (
     until,
     until_answered,
 )
-from tests.fixtures.engine import BASE_IMAGE, PrivateEngine, RealEngine, build, private_engine
+from tests.executor_manager.on_engine import DockerStart, container, on_engine
+from tests.fixtures.engine import PrivateEngine, RealEngine, private_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 MIB = 1024 * 1024
-DOCKERFILE = f"""\
-FROM {BASE_IMAGE}
-COPY executor /standin/executor
-ENV PYTHONPATH=/standin PYTHONDONTWRITEBYTECODE=1
-CMD ["python3", "-m", "executor"]
-"""
-
-DockerStart = Callable[..., Any]
-
-
-@pytest.fixture(scope="session")
-def standin_image(engine: RealEngine) -> str:
-    files = {str(path.relative_to(STANDIN)): path.read_bytes() for path in STANDIN.rglob("*.py")}
-    return build(engine, "berth-test-standin:latest", {"Dockerfile": DOCKERFILE.encode(), **files})
-
-
-def on_engine(start: Start, host: str, image: str, short_dir: Path) -> DockerStart:
-    return partial(
-        start,
-        backend="docker",
-        docker_host=host,
-        executor_image=image,
-        sockets_dir=short_dir / "k",
-        executor_env_json="{}",
-        default_memory_mib=256,
-    )
-
-
-@pytest.fixture
-async def docker_start(
-    start: Start, engine: RealEngine, standin_image: str, short_dir: Path
-) -> AsyncGenerator[DockerStart]:
-    yield on_engine(start, engine.host, standin_image, short_dir)
-    manager = short_dir / "s" / "manager_id"
-    if manager.exists():
-        own = manager.read_text().strip()
-        await asyncio.to_thread(engine.remove_all, berth_manager=own)
-
-
-def container(engine: RealEngine, worker: WorkerGrant) -> Any:
-    return engine.client.containers.get(name_of(worker))
 
 
 async def test_a_claimed_run__gets_a_container_with_its_limits_and_tells_its_steps(

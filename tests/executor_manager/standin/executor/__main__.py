@@ -5,6 +5,8 @@ says of itself), `reason` (why its save aside fails), `deaf` (takes no command).
 """
 # ruff: noqa: TID251  # a program of its own, with no settings but its environment
 
+import base64
+import hashlib
 import http.client
 import json
 import os
@@ -68,6 +70,9 @@ class Control(BaseHTTPRequestHandler):
         if self.path.startswith("/workspace/file?path="):
             self.file(self.path.partition("=")[2])
             return
+        if self.path.startswith("/tty?"):
+            self.terminal()
+            return
         phase = (home / "phase").read_text() if (home / "phase").exists() else state["phase"]
         status = {
             "worker_id": env["BERTH_WORKER_ID"],
@@ -81,6 +86,9 @@ class Control(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/exec":
+            self.answer({"asked": body})
+            return
         if self.path == "/supersede":
             with as_agent():
                 (workspace / "superseded").touch()
@@ -119,6 +127,38 @@ class Control(BaseHTTPRequestHandler):
         except OSError:
             (workspace / "reader_left").touch()
 
+    def terminal(self) -> None:
+        """A WebSocket that tells how it was asked for, then sends back what it gets."""
+        if "terminal=none" in self.path:
+            problem = {"title": "no", "status": 404, "code": "not_found", "detail": "none"}
+            self.answer(problem, 404)
+            return
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        told = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()  # noqa: S324
+        self.send_header("Sec-WebSocket-Accept", told)
+        self.end_headers()
+        self.frame(0x1, json.dumps({"type": "exited", "exit_code": len(self.path)}).encode())
+        self.frame(0x2, self.path.encode())
+        while (content := self.unmasked()) is not None:
+            self.frame(0x2, content)
+        (workspace / "viewer_left").touch()
+        self.close_connection = True
+
+    def frame(self, kind: int, content: bytes) -> None:
+        self.wfile.write(bytes([0x80 | kind, 126]) + len(content).to_bytes(2, "big") + content)
+
+    def unmasked(self) -> bytes | None:
+        head = self.rfile.read(2)
+        if len(head) < 2 or head[0] & 0xF == 8:
+            return None
+        size = head[1] & 0x7F
+        size = int.from_bytes(self.rfile.read(2), "big") if size == 126 else size
+        mask = self.rfile.read(4)
+        return bytes(byte ^ mask[at % 4] for at, byte in enumerate(self.rfile.read(size)))
+
     def address_string(self) -> str:
         return "manager"
 
@@ -127,12 +167,29 @@ class Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
 
+def wait_assigned() -> None:
+    """Warm: a bound socket says that it is prepared, a file whose it became."""
+    if "TEST_WARM_FAILS" in env:
+        sys.exit("it fails")
+    told = control / "assigned.json"
+    if not told.exists():
+        path.unlink(missing_ok=True)
+        prepared.bind(str(path))
+    while not told.exists():
+        time.sleep(0.005)
+    assigned = json.loads(told.read_bytes())
+    env.update({f"BERTH_{name.upper()}": str(value) for name, value in assigned.items()})
+
+
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+path = control / "executor.sock"
+prepared = socket.socket(socket.AF_UNIX)
+if "BERTH_WARM" in env:
+    wait_assigned()
 mark = {"worker_id": env["BERTH_WORKER_ID"], "epoch": int(env["BERTH_EPOCH"]), "boot_id": boot_id}
 (spool / "spool.json").write_text(json.dumps(mark))
 with as_agent(), (workspace / "starts").open("a") as starts:
     starts.write(f"{os.getpid()}\n")
-path = control / "executor.sock"
 path.unlink(missing_ok=True)
 
 
