@@ -36,6 +36,14 @@ COMMANDS = {
         "cli.commands.stop:stop",
         "Cancel a run. Its session stays, and so does what it has written.",
     ),
+    "workers": (
+        "cli.commands.workers:workers",
+        "Workers of sessions, and who holds them: ls, show, logs, stop, drain, scale.",
+    ),
+    "limits": (
+        "cli.commands.limits:limits",
+        "How much a project and a user may use: show; set, for administrators.",
+    ),
     "agents": (
         "cli.commands.agents:agents",
         "Agents: what each manager offers (ls), how they do (check).",

@@ -68,6 +68,12 @@ class ApiClient:
         params = {name: str(value) for name, value in query.items() if value is not None}
         return await self._call("GET", path, answer, params=params)
 
+    async def text(self, path: str, **query: object) -> str:
+        """Of an answer that is no JSON; bytes that are no UTF-8 are shown as such."""
+        params = {name: str(value) for name, value in query.items() if value is not None}
+        response = await self._send("GET", path, params=params)
+        return response.content.decode(errors="backslashreplace")
+
     async def post(
         self,
         path: str,
@@ -98,15 +104,29 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
     ) -> T:
         content = None if body is None else msgspec.json.encode(body)
+        response = await self._send(
+            method, path, content=content, params=params, headers=sent(headers, content)
+        )
+        return _decode(response, answer)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         try:
             response = await self.http.request(
-                method, path, content=content, params=params, headers=sent(headers, content)
+                method, path, content=content, params=params, headers=headers
             )
         except httpx.TransportError as error:
             raise Unreachable(self.url, error) from error
         if not response.is_success:
             raise Refused(problem_of(response))
-        return _decode(response, answer)
+        return response
 
 
 def sent(headers: Mapping[str, str] | None, content: bytes | None) -> dict[str, str]:

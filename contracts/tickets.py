@@ -10,13 +10,19 @@ from uuid import UUID
 from contracts.endpoint import Endpoint
 from contracts.wire import Wire
 
-Audience = Literal["workspace.read"]
+Audience = Literal["workspace.read", "worker.logs"]
 
 TICKET_HEADER = "x-berth-ticket"
 TICKET_SECONDS = 60
 
 MANAGER_WORKSPACE_FILE = "/internal/v1/workers/{worker_id}/workspace/file"
 """Of a manager: GET with `?path=`, and a ticket for `workspace.read` in `TICKET_HEADER`."""
+
+MANAGER_WORKER_LOGS = "/internal/v1/workers/{worker_id}/logs"
+"""Of a manager: GET with `?bytes=`, and a ticket for `worker.logs`: what a container printed last, of
+a worker that has ended too while its container is there."""
+
+MOST_LOG_BYTES = 1024 * 1024
 
 
 class AskTicket(Wire, frozen=True, kw_only=True):

@@ -53,6 +53,9 @@ EXAMPLES: dict[str, Any] = {
         "repositories": [{"host": "git.example.org", "path": "berth/docs", "push": False}],
         "mib_per_hour": 512,
     },
+    "PatchManager": {"expected_version": 3, "max_workers": 4, "draining": False},
+    "PatchQuota": {"max_workers": 5, "max_queued": 200, "runs_per_hour": None},
+    "PatchDefaultLimits": {"user": {"max_workers": 3, "runs_per_hour": 60}},
     "PutModelUpstream": {
         "url": "https://api.anthropic.com",
         "formats": ["messages"],

@@ -25,6 +25,7 @@ from executor_manager.loops.status import StatusLoop
 from executor_manager.loops.supervision import SupervisionLoop
 from executor_manager.routes.backend import backend_route
 from executor_manager.routes.version import version
+from executor_manager.routes.worker_logs import worker_logs_route
 from executor_manager.routes.workspace import workspace_route
 from executor_manager.services.agents import available_agents
 from executor_manager.services.draining import Draining
@@ -32,6 +33,7 @@ from executor_manager.services.orders import OrderBook
 from executor_manager.services.registration import Registration
 from executor_manager.services.state_directory import host_name
 from executor_manager.services.verdicts import Verdicts
+from executor_manager.services.worker_logs import WorkerLogs
 from executor_manager.services.workers import Within
 from executor_manager.services.workspaces import Workspaces
 from executor_manager.settings import Settings
@@ -54,6 +56,9 @@ class Manager:
         self._delivery = wiring.build_delivery(host, self._retirement)
         self.workspaces = Workspaces(
             control_plane=host.control_plane, workers=host.workers, executors=host.executors
+        )
+        self.logs = WorkerLogs(
+            control_plane=host.control_plane, workers=host.workers, backend=host.backend
         )
         self._orders = OrderBook(
             workers=host.workers,
@@ -224,6 +229,7 @@ def build_app(manager: Manager) -> Litestar:
             version,
             backend_route(manager.host.backend),
             workspace_route(manager.workspaces),
+            worker_logs_route(manager.logs),
         ],
         checks={
             "control_plane": manager.check_control_plane,

@@ -10,6 +10,7 @@ from contracts.tickets import (
     ASK_TICKET,
     REDEEM_TICKET,
     AskTicket,
+    Audience,
     Redeemed,
     RedeemTicket,
     Ticket,
@@ -20,6 +21,8 @@ from control_plane.routes.policies import GATEWAY_FOR_PERSON, MANAGER
 from control_plane.services.access import Access
 from control_plane.services.tickets import Tickets
 
+ACTIONS: dict[Audience, Action] = {"workspace.read": Action.READ, "worker.logs": Action.WRITE}
+
 
 @post(litestar_path(ASK_TICKET), opt=GATEWAY_FOR_PERSON, status_code=200)
 async def ask_ticket(
@@ -29,7 +32,7 @@ async def ask_ticket(
     access: NamedDependency[Access],
     tickets: NamedDependency[Tickets],
 ) -> Ticket:
-    await access.project_of_session(principal, Action.READ, data.session_id)
+    await access.project_of_session(principal, ACTIONS[data.audience], data.session_id)
     return await tickets.issue(data, by=principal.user_id)
 
 

@@ -11,7 +11,8 @@ from contracts.workers import WorkerState
 from control_plane.services.incarnation import require_incarnation
 from control_plane.store import audit
 from control_plane.store import tickets as store
-from control_plane.store.database import Database
+from control_plane.store.database import Database, Unit
+from control_plane.store.tickets import Target
 
 RUNNING = frozenset({WorkerState.READY, WorkerState.BUSY, WorkerState.IDLE, WorkerState.STOPPING})
 EXPIRED_AT_ONCE = 1000
@@ -28,12 +29,7 @@ class Tickets:
         """
         token = new_token("btk_")
         async with self._database.unit() as unit:
-            target = await store.target(unit.connection, ask.session_id)
-            if target is None or target.state not in RUNNING:
-                raise Stale(
-                    Code.WORKER_NOT_RUNNING,
-                    "send a message: the session's worker is started for its next run",
-                )
+            target = await _target(unit, ask)
             if not target.url:
                 raise Stale(
                     Code.WORKER_UNREACHABLE,
@@ -83,3 +79,17 @@ class Tickets:
             deleted += batch
             if batch < EXPIRED_AT_ONCE:
                 return deleted
+
+
+async def _target(unit: Unit, ask: AskTicket) -> Target:
+    """The worker that runs; for its log the newest that is there, also one that never started."""
+    how = "send a message: the session's worker is started for its next run"
+    if ask.audience == "worker.logs":
+        found = await store.newest(unit.connection, ask.session_id)
+    else:
+        found = await store.target(unit.connection, ask.session_id)
+        if found is not None and found.state not in RUNNING:
+            found = None
+    if found is None:
+        raise Stale(Code.WORKER_NOT_RUNNING, how)
+    return found

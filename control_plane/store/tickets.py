@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from contracts.tickets import Audience, Redeemed
@@ -15,7 +16,7 @@ QUERIES = load_queries("tickets")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A session's current worker, and where its bytes are asked for."""
+    """A session's worker, and where its bytes are asked for."""
 
     worker_id: UUID
     project_id: UUID
@@ -26,7 +27,16 @@ class Target:
 
 
 async def target(connection: Connection, session_id: UUID) -> Target | None:
-    record = await connection.fetchrow(QUERIES["running"], session_id)
+    """Its current one."""
+    return _target(await connection.fetchrow(QUERIES["running"], session_id))
+
+
+async def newest(connection: Connection, session_id: UUID) -> Target | None:
+    """Its newest one that was not removed."""
+    return _target(await connection.fetchrow(QUERIES["newest"], session_id))
+
+
+def _target(record: asyncpg.Record | None) -> Target | None:
     if record is None:
         return None
     return Target(

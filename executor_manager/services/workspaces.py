@@ -12,7 +12,7 @@ from uuid import UUID
 import aiohttp
 from yarl import URL
 
-from chassis.errors import BerthError, CallFailed, DependencyUnavailable, NotFound, Stale
+from chassis.errors import BerthError, DependencyUnavailable, NotFound, Stale
 from chassis.retelling import LONGEST, problem_in, retold
 from chassis.telemetry import traceparent
 from contracts.errors import Code
@@ -20,6 +20,7 @@ from contracts.executors import WORKSPACE_FILE
 from contracts.tickets import Audience
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.executors import Executors
+from executor_manager.services.tickets import admit
 from executor_manager.services.workers import Stage, Workers
 
 READ: Audience = "workspace.read"
@@ -46,7 +47,7 @@ class Workspaces:
         self, worker_id: UUID, *, ticket: str, query: str
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """A 200; raises a `BerthError` for anything else. `query` goes to the executor as it is."""
-        await self._admit(worker_id, ticket)
+        await admit(self._control_plane, self._workers, worker_id, ticket, READ)
         socket = self._socket(worker_id)
         if self._open >= MOST_AT_ONCE:
             how = f"ask again: {MOST_AT_ONCE} files are being read here"
@@ -59,25 +60,6 @@ class Workspaces:
                 yield response
         finally:
             self._open -= 1
-
-    async def _admit(self, worker_id: UUID, ticket: str) -> None:
-        if not ticket:
-            raise BerthError(Code.UNAUTHENTICATED, "a ticket is needed")
-        try:
-            redeemed = await self._control_plane.redeem(ticket)
-        except CallFailed as failure:
-            if failure.code == Code.TICKET_INVALID:
-                detail = "the ticket was used, ran out, or is for another worker"
-                raise BerthError(Code.TICKET_INVALID, detail) from failure
-            if failure.code == Code.STALE_INCARNATION:
-                how = "ask again: this manager is registering anew"
-                raise DependencyUnavailable("executor_manager", how, retry_after=1) from failure
-            raise
-        if (redeemed.worker_id, redeemed.audience) != (worker_id, READ):
-            raise BerthError(Code.TICKET_INVALID, "the ticket is for something else")
-        worker = self._workers.get(worker_id)
-        if worker is not None and worker.epoch != redeemed.epoch:
-            raise Stale(Code.STALE_EPOCH, "the worker was superseded", epoch=redeemed.epoch)
 
     def _socket(self, worker_id: UUID) -> str:
         worker = self._workers.get(worker_id)

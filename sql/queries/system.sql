@@ -15,7 +15,8 @@ SELECT count(*) FROM (SELECT FROM runs WHERE state = 'queued' LIMIT $1) AS count
 SELECT count(*) FROM outbox WHERE project_id = ANY($1::uuid[])
 
 -- name: managers
-SELECT m.id, m.name, m.backend, m.incarnation, m.max_workers, m.draining, m.agents::text AS agents,
+SELECT m.id, m.name, m.backend, m.incarnation, least(m.max_workers, m.wanted_workers) AS max_workers,
+       m.draining OR m.wanted_draining AS draining, m.agents::text AS agents,
        m.url, m.isolation::text AS isolation,
        extract(epoch FROM clock_timestamp() - m.last_seen_at)::float8 AS last_seen_seconds,
        (SELECT count(*) FROM session_workers w
