@@ -37,7 +37,11 @@ class _Exchange:
         return str(self._scope.get("path_template", "other"))
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "websocket.accept":
+            self.status = 101
+        elif message["type"] == "websocket.http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [
                 *message["headers"],

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import h11
 import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -16,6 +17,13 @@ from chassis.listening import BACKLOG, PortTaken, bind
 from chassis.logs import get_logger
 
 __all__ = ["PortTaken", "bind", "serve", "serve_async"]
+
+MESSAGE_BYTES = 128 * 1024
+"""Of one WebSocket message that comes in."""
+
+PING_SECONDS = 20.0
+PONG_SECONDS = 60.0
+"""A client on a slow line has so long to take what comes before a ping; then it is given up."""
 
 KEEP_IDLE_SECONDS = 75
 """Longer than `chassis.client` does."""
@@ -34,10 +42,13 @@ def serve(
     uds: str | None = None,
     graceful_seconds: float = 10.0,
     on_stop: Callable[[], None] | None = None,
+    websockets: bool = False,
 ) -> None:
     """Until SIGTERM or SIGINT. Raises `PortTaken` before anything has started."""
     listener = bind(host=host, port=port, uds=uds)
-    asyncio.run(_serve_until_signal(app, listener, graceful_seconds, on_stop))
+    asyncio.run(
+        _serve_until_signal(app, listener, graceful_seconds, on_stop, websockets=websockets)
+    )
 
 
 async def serve_async(
@@ -47,13 +58,20 @@ async def serve_async(
     stop: asyncio.Event,
     graceful_seconds: float = 10.0,
     on_stop: Callable[[], None] | None = None,
+    websockets: bool = False,
 ) -> None:
     """Until `stop` is set; then it accepts nothing more, calls `on_stop` (there open streams are
     told to end), waits `graceful_seconds` for what is under way, and runs the app's shutdown.
+    WebSockets are closed with 1012 (service restart).
     """
     config = uvicorn.Config(
         cast("Any", app),  # Litestar's and uvicorn's ASGI types differ in name only
         http=_Protocol,
+        ws="wsproto" if websockets else "none",
+        ws_max_size=MESSAGE_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -78,6 +96,7 @@ class _Protocol(H11Protocol):
     """Also ends a connection on which no whole head arrives: uvicorn itself would wait for ever."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -87,8 +106,15 @@ class _Protocol(H11Protocol):
         self._head_arrived()
         super().connection_lost(exc)
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._head_arrived()
+        self._upgraded = True
+        super().handle_websocket_upgrade(event)
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._upgraded:
+            return  # the connection is another protocol's
         cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is not None and not cycle.response_complete:
             self._head_arrived()
@@ -123,13 +149,20 @@ async def _serve_until_signal(
     listener: socket.socket,
     graceful_seconds: float,
     on_stop: Callable[[], None] | None,
+    *,
+    websockets: bool,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await serve_async(
-        app, listener=listener, stop=stop, graceful_seconds=graceful_seconds, on_stop=on_stop
+        app,
+        listener=listener,
+        stop=stop,
+        graceful_seconds=graceful_seconds,
+        on_stop=on_stop,
+        websockets=websockets,
     )
 
 

@@ -15,6 +15,7 @@ from executor.relay import Relay
 from executor.reporter import Reporter
 from executor.routes.control import control_routes
 from executor.routes.files import file_routes
+from executor.routes.terminals import terminal_routes
 from executor.services.agent_data import AgentData
 from executor.services.executor import Executor
 from executor.services.frontage import Frontage
@@ -35,7 +36,11 @@ class App:
         self._settings = settings
         self._frontage = Frontage(settings, host_boot_id())
         self.router = Router(
-            [*control_routes(self._frontage), *file_routes(self._frontage.read_file)]
+            [
+                *control_routes(self._frontage),
+                *file_routes(self._frontage.read_file),
+                *terminal_routes(self._frontage.attach, self._frontage.run_command),
+            ]
         )
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from chassis.duplex import Duplex
 from chassis.errors import BerthError
 from chassis.ids import new_id
 from chassis.logs import bound, get_logger
@@ -36,6 +37,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     """Names in lower case."""
     body: bytes = b""
+    left: Callable[[], Awaitable[None]] | None = None
+    """Returns when whoever asked has gone; for work that nobody else wants."""
 
     def parameter(self, name: str) -> str:
         """Raises `BerthError` if it is not there exactly once."""
@@ -63,6 +66,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     body: bytes | Stream = b""
+    talk: Callable[[Duplex], Awaitable[None]] | None = None
+    """Set: the request becomes a WebSocket, and this is done with it."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +123,7 @@ class Router:
                 ms=round((time.perf_counter() - started) * 1000, 1),
             )
             own = {"x-trace-id": current_trace_id(), "x-request-id": request_id}
-        return Answer(status=answer.status, headers={**answer.headers, **own}, body=answer.body)
+        return msgspec.structs.replace(answer, headers={**answer.headers, **own})
 
     async def _answer(self, request: Request) -> Answer:
         try:

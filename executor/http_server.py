@@ -12,6 +12,7 @@ from pathlib import Path
 
 import h11
 
+from chassis.duplex import Duplex
 from chassis.errors import BerthError
 from chassis.listening import BACKLOG
 from chassis.logs import get_logger
@@ -33,6 +34,7 @@ SEND_SECONDS = 30.0
 BODY_BYTES = 10_000_000
 
 Handler = Callable[[Request], Awaitable[Answer]]
+Talk = Callable[[Duplex], Awaitable[None]]
 
 _log = get_logger()
 
@@ -112,8 +114,23 @@ class Server:
             query=query,
             headers=fields_of(head),
             body=body,
+            left=wire.departure,
         )
-        await _send(wire, await self._handler(request), last=self._ending)
+        answer = await self._handler(request)
+        if answer.talk is not None:
+            await self._talk_on(wire, head, answer.talk)
+        else:
+            await _send(wire, answer, last=self._ending)
+
+    async def _talk_on(self, wire: Wire, head: h11.Request, talk: Talk) -> None:
+        """A WebSocket has no end of its own to wait for: the server's end cuts it."""
+        task = asyncio.current_task()
+        async with asyncio.timeout(SEND_SECONDS):
+            socket = await wire.upgraded(head)
+        if task is not None:
+            self._busy.discard(task)
+            self._idle.add(task)
+        await talk(socket)
 
     def _occupy(self, task: asyncio.Task[None] | None) -> None:
         if task is not None:

@@ -4,6 +4,8 @@ import asyncio
 
 import h11
 
+from chassis.duplex import Duplex
+
 HEAD_BYTES = 16 * 1024
 """A request's or an answer's first line and headers, together."""
 
@@ -55,6 +57,25 @@ class Wire:
         """In one piece. Returns when there is room for more; raises `OSError`."""
         self._writer.write(b"".join(self.http.send(event) or b"" for event in events))
         await self._writer.drain()
+
+    async def upgraded(self, head: h11.Request) -> Duplex:
+        """Raises `h11.ProtocolError` where the request is no handshake, and `OSError`."""
+        # loaded when somebody opens a terminal: no start waits for it
+        from chassis.websocket import accepted, accepts  # noqa: PLC0415
+
+        fields = fields_of(head)
+        key = fields.get("sec-websocket-key", "")
+        if fields.get("upgrade", "").lower() != "websocket" or not key:
+            raise h11.RemoteProtocolError("no handshake of a WebSocket")
+        await self.send(h11.InformationalResponse(status_code=101, headers=accepts(key.encode())))
+        return accepted(self._reader, self._writer, self.http.trailing_data[0])
+
+    async def departure(self) -> None:
+        """Returns when the other side is gone; what it sends meanwhile is kept for later."""
+        while content := await self._reader.read(CHUNK_BYTES):
+            self.http.receive_data(content)
+            if len(self.http.trailing_data[0]) > HEAD_BYTES:
+                raise h11.RemoteProtocolError("pipelined messages are not served")
 
     def again(self) -> bool:
         """Whether another message may follow on this connection; then it is ready for it."""

@@ -55,6 +55,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Between two looks, at least."""
     cgroup_dir: Path | None = None
     """Of a container of our own: its count of processes that were ended for want of memory."""
+    terminals: int = 8
+    """Open at once in the session."""
+    terminal_viewers: int = 16
+    """Connected at once to one terminal."""
+    terminal_scrollback_bytes: int = 1024 * 1024
+    """Of what a terminal wrote last: told to whoever connects."""
+    terminal_idle_seconds: float = 3600.0
+    """A terminal in which nothing was typed or written for so long is closed."""
+    terminal_detached_seconds: float = 14_400.0
+    """One that nobody has looked at for so long is closed, whatever it does."""
     log_level: str = "info"
     trace_exporter: str = "none"
     failpoints: str = ""

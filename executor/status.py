@@ -41,6 +41,10 @@ class Status:
         self.reason = reason
         self._idle_since = self._clock.monotonic()
 
+    def touch(self) -> None:
+        """Something happened that is no run."""
+        self._idle_since = self._clock.monotonic()
+
     def occupy(self) -> None:
         self._busy = True
 

@@ -14,6 +14,7 @@ import time
 
 from chassis.logs import get_logger
 from executor.agents.keeper import GIVE_UP, freeze, signal_all
+from executor.agents.spared import Spared, end_others
 from executor.identity import Identity, spawned_as
 
 PAUSE = 0.01
@@ -22,6 +23,15 @@ NOBODY = 1
 """What the shell's `kill` returns for ESRCH."""
 
 _log = get_logger()
+
+
+def end_agent(identity: Identity, spared: Spared) -> list[int]:
+    """As `end_all`, but for those that are spared, if that can be done and proven."""
+    if spared and end_others(identity, spared):
+        return []
+    if spared:
+        _log.error("terminals_end_with_the_agent", reason="it starts processes too fast")
+    return end_all(identity)
 
 
 def end_all(identity: Identity, *, deadline: float = GIVE_UP) -> list[int]:

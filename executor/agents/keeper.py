@@ -28,9 +28,9 @@ GIVE_UP = 30.0
 """Seconds of killing: a process in an uninterruptible wait outlives SIGKILL."""
 THREADS = 17
 """Field of `/proc/<pid>/stat`, counted behind the name (`man 5 proc`: num_threads)."""
-FIRST_TO_DIE = "500"
+FIRST_TO_DIE = "1000"
 """`oom_score_adj` of the agent, inherited by all of it: memory that it fills costs it its own
-processes, not those that are to save its work."""
+processes, not those that are to save its work, however eagerly their container is offered."""
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 
@@ -114,6 +114,15 @@ def become_subreaper() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
+def take_terminal() -> None:
+    """One that is standard input becomes the new session's own."""
+    if os.isatty(0):
+        import fcntl  # noqa: PLC0415  # an agent has no terminal, and starts without it
+        import termios  # noqa: PLC0415  # as above
+
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Keeper:
     def __init__(self, *, grace: float, directory: str) -> None:
         self._grace = grace
@@ -138,6 +147,7 @@ class Keeper:
         if self._agent == 0:
             try:
                 os.setsid()
+                take_terminal()
                 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
                 os.chdir(self._directory)

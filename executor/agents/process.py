@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from contracts.reasons import Reason
 from executor.agents import keeper
-from executor.agents.ending import end_all
+from executor.agents.ending import end_agent
 from executor.agents.errors import AgentFailed
+from executor.agents.spared import Spared
 from executor.identity import Identity, spawned_as
 from executor.threads import in_thread
 
@@ -72,10 +73,12 @@ class AgentProcess:
         *,
         mark: str,
         identity: Identity | None,
+        spared: Spared,
     ) -> None:
         self._process = process
         self._mark = mark
         self._identity = identity
+        self._spared = spared
         self._stderr = stderr
         self._draining = asyncio.create_task(self._drain_stderr())
         self._exited = asyncio.Event()
@@ -92,12 +95,15 @@ class AgentProcess:
         stderr: Path,
         grace: float = DEFAULT_GRACE,
         identity: Identity | None = None,
+        spared: Spared | None = None,
     ) -> Self:
         """`env` is the whole environment. `grace`: seconds for its tree if the executor dies.
 
-        `identity`: whose process it is; every process of that uid is then the agent's.
+        `identity`: whose process it is; every process of that uid but the `spared` is then the
+        agent's.
         """
         mark = uuid4().hex
+        spared = spared or Spared()
         log = BoundedFile(
             stderr
         )  # first: if it cannot be made, no process is left without an owner
@@ -115,12 +121,13 @@ class AgentProcess:
             # Shielded: a start that is cancelled half-way would leave the agent without a keeper.
             process = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            await cls(await starting, log, mark=mark, identity=identity).end_tree(grace=0)
+            process = await starting
+            await cls(process, log, mark=mark, identity=identity, spared=spared).end_tree(grace=0)
             raise
         except OSError as error:
             log.close()
             raise AgentFailed(Reason.AGENT_START_FAILED, f"{command[0]}: {error}") from error
-        return cls(process, log, mark=mark, identity=identity)
+        return cls(process, log, mark=mark, identity=identity, spared=spared)
 
     @property
     def pid(self) -> int:
@@ -194,7 +201,7 @@ class AgentProcess:
         by their mark.
         """
         if self._identity is not None:
-            await in_thread(end_all, self._identity)
+            await in_thread(end_agent, self._identity, self._spared)
         else:
             await self._kill_marked()
         if not self._exited.is_set():

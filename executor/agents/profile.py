@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
+from executor.agents.spared import Spared
 from executor.threads import AgentThreads
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -123,6 +124,8 @@ class AgentOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep_wire_log: bool = False
     threads: AgentThreads
     """With the identity of whoever the agent's processes and files belong to."""
+    spared: Spared = msgspec.field(default_factory=Spared)
+    """What else runs as that user, and is not the agent's."""
 
 
 class UnknownAgent(Exception):

@@ -92,6 +92,7 @@ class AgentSession:
             cwd=options.workspace,
             stderr=options.log_dir / f"{profile.name}.stderr",
             identity=identity,
+            spared=options.spared,
         )
         session = cls(profile, options, process)
         try:

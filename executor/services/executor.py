@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from chassis.logs import get_logger
 from contracts.executors import Deliver, Delivered, ExecutorPhase, ExecutorStatus
 from contracts.spool import AnyEntry, SnapshotCommitted, WorkerStoppedReported
+from contracts.terminals import CloseCode
 from executor.callbacks import Sender, SenderHooks
 from executor.notes import AttemptNote
 from executor.services.activation import Activation, ActivationFailed
@@ -20,6 +21,7 @@ from executor.services.runs.endings import Ending
 from executor.services.runs.runs import Runs
 from executor.services.stopping import Stopping
 from executor.services.superseding import Superseding
+from executor.services.terminals import Terminals
 from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
@@ -37,7 +39,8 @@ class Executor:
         self._ready = asyncio.Event()
         self._superseding = Superseding(worker)
         self._runs = Runs(worker, self._superseding)
-        self._stopping = Stopping(worker, self._runs, self._superseding)
+        self.terminals = Terminals(worker, self._runs.save_left)
+        self._stopping = Stopping(worker, self._runs, self.terminals, self._superseding)
         self._commands = Commands(worker, self._runs, self._stopping, self._ready)
         self._activating: asyncio.Task[None] | None = None
         hooks = SenderHooks(
@@ -141,6 +144,7 @@ class Executor:
             self._activating.cancel()
             await asyncio.wait({self._activating})
         await self._stopping.close()
+        await self.terminals.close_all(CloseCode.WORKER_GONE, "the worker was ended or superseded")
         await self._runs.kill()
 
     async def _close(self) -> None:

@@ -3,9 +3,11 @@
 from chassis.errors import Stale
 from contracts.errors import Code
 from contracts.executors import Deliver, Delivered, ExecutorPhase, ExecutorStatus, Supersede
+from contracts.terminals import ExecCommand, Executed
 from contracts.wire import Empty
 from executor.services.executor import Executor
 from executor.services.files import OpenedFile
+from executor.services.terminals import AskedTerminal, Talk
 from executor.settings import Settings
 
 
@@ -50,6 +52,19 @@ class Frontage:
         if self.executor is None:
             raise Stale(Code.CONFLICT, "there is no workspace yet", retry_after=1.0)
         return await self.executor.files.read(path)
+
+    async def attach(self, asked: AskedTerminal) -> Talk:
+        """Raises `BerthError`."""
+        return await self._working().terminals.attach(asked)
+
+    async def run_command(self, asked: ExecCommand) -> Executed:
+        """Raises `BerthError`."""
+        return await self._working().terminals.run(asked)
+
+    def _working(self) -> Executor:
+        if self.executor is None:
+            raise Stale(Code.WORKER_NOT_RUNNING, "the worker is being started", retry_after=1.0)
+        return self.executor
 
     def _check(self, body: Deliver | Supersede) -> None:
         settings = self._settings

@@ -19,6 +19,17 @@ class Agent(Protocol):
     def resume(self) -> None: ...
 
 
+class _Nobody:
+    def pause(self) -> None:
+        return
+
+    def resume(self) -> None:
+        return
+
+
+NOBODY: Agent = _Nobody()
+
+
 @contextmanager
 def held(agent: Agent) -> Generator[Callable[[], None]]:
     """Gives what lets the agent go on before the block ends; it goes on after `HOLD_SECONDS`."""

@@ -20,7 +20,7 @@ from contracts.spool import SnapshotCommitted
 from executor.notes import Notes
 from executor.relay import Relay
 from executor.reporter import Reporter, RunReporter
-from executor.services.holding import Agent, held
+from executor.services.holding import NOBODY, Agent, held
 from executor.threads import in_thread
 from executor.workspace.errors import RestoreFailed, WorkspaceError
 from executor.workspace.manifest import Manifest, Skipped, decode
@@ -52,6 +52,8 @@ class Saves:
         self.limits = limits
         self.transfer = Transfer(relay, epoch=epoch)
         self.dirty = True
+        self.beside: Agent | None = None
+        """Who else writes into the workspace: stands still while it is read."""
         self.head: UUID | None = None
         self._tree = tree
         self._relay = relay
@@ -183,15 +185,22 @@ class Saves:
         # a superseded worker saves aside from what it believed to be the head
         if not self._head_known and kind is not SnapshotKind.SIDE:
             await self.plan()
-        return await save(
-            self._tree,
-            self.transfer,
-            kind=kind,
-            parent=self.head,
-            base=self._base,
-            limits=self.limits,
-            on_read=on_read,
-        )
+        with held(self.beside or NOBODY) as release:
+
+            def read() -> None:
+                release()
+                if on_read is not None:
+                    on_read()
+
+            return await save(
+                self._tree,
+                self.transfer,
+                kind=kind,
+                parent=self.head,
+                base=self._base,
+                limits=self.limits,
+                on_read=read,
+            )
 
     async def _commit(self, saved: Saved, run: RunReporter | None) -> None:
         await failpoint("save.before_commit")

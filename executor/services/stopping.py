@@ -15,8 +15,10 @@ from chassis.logs import get_logger
 from contracts.events import WorkerStep
 from contracts.executors import ExecutorPhase
 from contracts.spool import StopFailed, WorkerStoppedReported
+from contracts.terminals import CloseCode
 from executor.services.runs.runs import Runs
 from executor.services.superseding import Superseding
+from executor.services.terminals import Terminals
 from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
@@ -27,9 +29,12 @@ _log = get_logger()
 
 
 class Stopping:
-    def __init__(self, worker: Worker, runs: Runs, superseding: Superseding) -> None:
+    def __init__(
+        self, worker: Worker, runs: Runs, terminals: Terminals, superseding: Superseding
+    ) -> None:
         self._worker = worker
         self._runs = runs
+        self._terminals = terminals
         self._superseding = superseding
         self._task: asyncio.Task[None] | None = None
         self._refused = ""
@@ -49,6 +54,7 @@ class Stopping:
         """After a stop whose report was refused, and whose refusal was lost."""
         self._worker.notes.stopping = False
         self._worker.status.enter(ExecutorPhase.READY)
+        self._terminals.reopen()
         self._runs.open_line()
 
     async def close(self) -> None:
@@ -58,6 +64,7 @@ class Stopping:
 
     async def _run(self) -> None:
         await self._runs.close_line()
+        await self._terminals.close_all(CloseCode.WORKER_GONE, "the worker stops")
         try:
             failure = await self._stop()
         except Exception:  # noqa: BLE001  # the top of a stop: the line must not stay closed
@@ -69,6 +76,7 @@ class Stopping:
             return
         _log.warning("stop_failed", reason=failure)
         self._worker.notes.stopping = False
+        self._terminals.reopen()
         self._runs.open_line()
         self._runs.save_left()
 

@@ -4,6 +4,7 @@ import msgspec
 
 from chassis.clock import Clock
 from executor.agents.listener import Loopback
+from executor.agents.spared import Spared
 from executor.notes import Notes
 from executor.relay import Relay
 from executor.reporter import Reporter
@@ -30,6 +31,8 @@ class Worker(msgspec.Struct):
     agent_data: AgentData
     threads: AgentThreads
     tree: Tree
+    spared: Spared = msgspec.field(default_factory=Spared)
+    """What of the agent's user outlives its runs: terminals and commands."""
     loopback: Loopback | None = None
     """None: no listener leads to the relay."""
     missing_paths: list[str] = msgspec.field(default_factory=list[str])

@@ -141,6 +141,7 @@ class Opening:
             granted=settings.egress,
             relay_url=self._url(""),
             threads=self._worker.threads,
+            spared=self._worker.spared,
         )
 
 
