@@ -24,7 +24,8 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> Exit:
+def run(arguments: list[str]) -> int:
+    """An `Exit`, or what a command in a session ended with."""
     try:
         result: Any = build_app()(arguments, exit_on_error=False)
     except CycloptsError:
@@ -40,7 +41,7 @@ def run(arguments: list[str]) -> Exit:
     except BrokenPipeError:
         sys.stderr.close()
         return Exit.OK
-    return result if isinstance(result, Exit) else Exit.OK
+    return result if isinstance(result, int) else Exit.OK
 
 
 if __name__ == "__main__":

@@ -40,6 +40,14 @@ COMMANDS = {
         "cli.commands.workers:workers",
         "Workers of sessions, and who holds them: ls, show, logs, stop, drain, scale.",
     ),
+    "shell": (
+        "cli.commands.shell:shell",
+        "A terminal in a session's container; Ctrl-] leaves it, and it goes on.",
+    ),
+    "exec": (
+        "cli.commands.exec:run_command",
+        "Run a command in a session's container: berth exec SESSION -- CMD. Its exit code is ours.",
+    ),
     "limits": (
         "cli.commands.limits:limits",
         "How much a project and a user may use: show; set, for administrators.",

@@ -8,9 +8,12 @@ from typing import Literal
 from uuid import UUID
 
 from contracts.endpoint import Endpoint
-from contracts.wire import Wire
+from contracts.terminals import CheckTerminal
+from contracts.wire import Empty, Wire
 
-Audience = Literal["workspace.read", "worker.logs"]
+Audience = Literal[
+    "workspace.read", "worker.logs", "terminal.read", "terminal.write", "terminal.exec"
+]
 
 TICKET_HEADER = "x-berth-ticket"
 TICKET_SECONDS = 60
@@ -19,8 +22,8 @@ MANAGER_WORKSPACE_FILE = "/internal/v1/workers/{worker_id}/workspace/file"
 """Of a manager: GET with `?path=`, and a ticket for `workspace.read` in `TICKET_HEADER`."""
 
 MANAGER_WORKER_LOGS = "/internal/v1/workers/{worker_id}/logs"
-"""Of a manager: GET with `?bytes=`, and a ticket for `worker.logs`: what a container printed last, of
-a worker that has ended too while its container is there."""
+"""Of a manager: GET with `?bytes=`, and a ticket for `worker.logs`: what a container printed last,
+of a worker that has ended too while its container is there."""
 
 MOST_LOG_BYTES = 1024 * 1024
 
@@ -57,3 +60,8 @@ REDEEM_TICKET = Endpoint(
     "/internal/v1/managers/{manager_id}/tickets/redeem", RedeemTicket, Redeemed, deadline=5.0
 )
 """Once: a redemption whose answer was lost is not repeated; the gateway asks for another ticket."""
+
+CHECK_TERMINAL = Endpoint(
+    "/internal/v1/tickets/check", CheckTerminal, Empty, idempotent=True, deadline=5.0
+)
+"""Whether a terminal that is open may stay so; refused as `ASK_TICKET` is, or as `stale_epoch`."""

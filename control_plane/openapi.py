@@ -20,7 +20,9 @@ from chassis.app import VERSION
 from contracts.errors import Problem
 from contracts.events import AnyEvent, LogEntry
 from contracts.runs import Run
+from contracts.tickets import MOST_LOG_BYTES
 from control_plane.openapi_examples import EXAMPLES, STREAM_EXAMPLE
+from control_plane.openapi_gateway import gateway_paths
 from control_plane.routes.answers import Answers
 from control_plane.routes.policies import Policy
 
@@ -29,6 +31,7 @@ JSON, SSE, PROBLEM = "application/json", "text/event-stream", "application/probl
 BYTES = "application/octet-stream"
 
 WORKSPACE_FILE = "/api/v1/session-workers/{session_id}/workspace/file"
+WORKER_LOGS = "/api/v1/session-workers/{session_id}/logs"
 """The gateway's own."""
 
 _PLACES = {PathParameter: "path", QueryParameter: "query", HeaderParameter: "header"}
@@ -52,7 +55,11 @@ class Describer:
 
 def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     describer = Describer()
-    paths: dict[str, dict[str, Any]] = {WORKSPACE_FILE: {"get": _workspace_file()}}
+    paths: dict[str, dict[str, Any]] = {
+        WORKSPACE_FILE: {"get": _workspace_file()},
+        WORKER_LOGS: {"get": _worker_logs()},
+    }
+    paths |= gateway_paths(describer.schema, _problem())
     for handler in handlers:
         for number, path in enumerate(sorted(handler.paths)):
             if not path.startswith("/internal"):
@@ -105,6 +112,41 @@ def _workspace_file() -> dict[str, Any]:
             "200": {
                 "description": "The file's bytes, as an attachment",
                 "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+            },
+            "default": _problem(),
+        },
+    }
+
+
+def _worker_logs() -> dict[str, Any]:
+    return {
+        "operationId": "get_worker_logs",
+        "tags": ["session-workers"],
+        "description": "What the container of the session's newest worker printed last, also of one"
+        " that has ended, while it is there. For members: a viewer gets 403.",
+        "parameters": [
+            {
+                "name": "session_id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "format": "uuid"},
+            },
+            {
+                "name": "bytes",
+                "in": "query",
+                "description": "So many at most",
+                "schema": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MOST_LOG_BYTES,
+                    "default": 65536,
+                },
+            },
+        ],
+        "responses": {
+            "200": {
+                "description": "Text as it was printed",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
             },
             "default": _problem(),
         },

@@ -44,6 +44,7 @@ def _serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         graceful_seconds=settings.graceful_seconds,
+        websockets=True,
     )
 
 

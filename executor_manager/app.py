@@ -24,6 +24,7 @@ from executor_manager.loops.idle import IdleLoop
 from executor_manager.loops.status import StatusLoop
 from executor_manager.loops.supervision import SupervisionLoop
 from executor_manager.routes.backend import backend_route
+from executor_manager.routes.terminals import exec_route, terminal_route
 from executor_manager.routes.version import version
 from executor_manager.routes.worker_logs import worker_logs_route
 from executor_manager.routes.workspace import workspace_route
@@ -32,6 +33,7 @@ from executor_manager.services.draining import Draining
 from executor_manager.services.orders import OrderBook
 from executor_manager.services.registration import Registration
 from executor_manager.services.state_directory import host_name
+from executor_manager.services.terminals import Terminals
 from executor_manager.services.verdicts import Verdicts
 from executor_manager.services.worker_logs import WorkerLogs
 from executor_manager.services.workers import Within
@@ -59,6 +61,9 @@ class Manager:
         )
         self.logs = WorkerLogs(
             control_plane=host.control_plane, workers=host.workers, backend=host.backend
+        )
+        self.terminals = Terminals(
+            control_plane=host.control_plane, workers=host.workers, executors=host.executors
         )
         self._orders = OrderBook(
             workers=host.workers,
@@ -230,6 +235,8 @@ def build_app(manager: Manager) -> Litestar:
             backend_route(manager.host.backend),
             workspace_route(manager.workspaces),
             worker_logs_route(manager.logs),
+            terminal_route(manager.terminals),
+            exec_route(manager.terminals),
         ],
         checks={
             "control_plane": manager.check_control_plane,

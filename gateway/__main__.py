@@ -27,6 +27,7 @@ def main() -> None:
             port=settings.port,
             graceful_seconds=settings.graceful_seconds,
             on_stop=app.stop,
+            websockets=True,
         )
     except PortTaken as error:
         sys.exit(f"gateway: {error}")

@@ -7,9 +7,9 @@ from litestar.types import HTTPScope, Message, Send
 
 from chassis.errors import BerthError
 from chassis.problems import send_problem
+from chassis.rates import Allowance, RateLimiter
 from contracts.errors import Code
 from gateway.auth import Caller, Callers
-from gateway.limits import RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,36 @@ class Admission:
     async def admit(self, scope: HTTPScope, send: Send) -> Admitted | None:
         """None: over the limit, which was answered. Raises what `Callers.identify` does."""
         caller = await self._callers.identify(Headers.from_scope(scope))
-        limit = caller.rate_limit or self._per_minute
-        allowance = self._limiter.take(caller.key_id, limit)
+        allowance = self._taken(caller)
         send = _with_headers(send, allowance.headers())
         if allowance.retry_after is not None:
-            detail = f"this key may make {limit} requests a minute"
-            error = BerthError(Code.RATE_LIMITED, detail, retry_after=allowance.retry_after)
-            await send_problem(send, error)
+            await send_problem(send, self._too_many(caller, allowance))
             return None
         return Admitted(caller, send)
+
+    async def known(self, headers: Headers) -> Caller:
+        """For what is no request with an answer; counted as one. Raises as `admit` does, and
+        `rate_limited`.
+        """
+        caller = await self._callers.identify(headers)
+        allowance = self._taken(caller)
+        if allowance.retry_after is not None:
+            raise self._too_many(caller, allowance)
+        return caller
+
+    async def still_known(self, headers: Headers) -> Caller:
+        """The same later on: not counted."""
+        return await self._callers.identify(headers)
+
+    def _taken(self, caller: Caller) -> Allowance:
+        return self._limiter.take(caller.key_id, self._limit(caller))
+
+    def _limit(self, caller: Caller) -> int:
+        return caller.rate_limit or self._per_minute
+
+    def _too_many(self, caller: Caller, allowance: Allowance) -> BerthError:
+        detail = f"this key may make {self._limit(caller)} requests a minute"
+        return BerthError(Code.RATE_LIMITED, detail, retry_after=allowance.retry_after)
 
 
 def _with_headers(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:

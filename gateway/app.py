@@ -6,24 +6,30 @@ from typing import Any, cast
 
 import aiohttp
 from litestar import Litestar
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send, WebSocketScope
 
 from chassis.app import build_litestar
+from chassis.bridge import refuse
 from chassis.client import ServiceClient
 from chassis.clock import Clock, SystemClock
-from chassis.errors import DependencyUnavailable, NotFound
+from chassis.errors import BerthError, DependencyUnavailable, NotFound
 from chassis.metrics import Metrics
+from chassis.rates import RateLimiter
 from chassis.requests import RequestScope
 from contracts.errors import Code
 from gateway.admission import Admission
 from gateway.auth import Callers
 from gateway.cors import Cors
-from gateway.limits import RateLimiter
 from gateway.paths import is_routed
+from gateway.routes import exec as commands
+from gateway.routes import terminal, workspace
+from gateway.routes.exec import Commands
 from gateway.routes.portal import Portal
 from gateway.routes.proxy import Proxy
-from gateway.routes.workspace import WorkspaceFiles, session_of
+from gateway.routes.terminal import Terminals
+from gateway.routes.workspace import WorkerBytes
 from gateway.settings import Settings
+from gateway.tickets import Tickets
 
 _OWN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/api/v1/healthz"})
 
@@ -40,7 +46,9 @@ class Gateway:
         self._clock = clock
         self._portal = Portal(settings.portal_dir) if settings.portal_dir else None
         self._proxy: Proxy | None = None
-        self._files: WorkspaceFiles | None = None
+        self._files: WorkerBytes | None = None
+        self._commands: Commands | None = None
+        self._terminals: Terminals | None = None
         self._upstream: aiohttp.ClientSession | None = None
         self._own = build_litestar(
             service="gateway",
@@ -55,17 +63,20 @@ class Gateway:
         facts = cast("dict[str, Any]", scope)
         if facts["type"] == "lifespan" or facts["path"] in _OWN_PATHS:
             await self._own(scope, receive, send)
-        elif facts["type"] == "http":
-            await self._answer(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 4404, "reason": "not served here"})
+            await self._answer(scope, receive, send)
 
     def stop(self) -> None:
         """At once when a stop was asked for, before open requests are waited for."""
         if self._proxy is not None:
             self._proxy.stop()
+        if self._terminals is not None:
+            self._terminals.stop()
 
     async def _front(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._pass_socket(cast("WebSocketScope", scope), receive, send)
+            return
         scope = cast("HTTPScope", scope)
         if is_routed(scope["raw_path"]):
             await self._pass(scope, receive, send)
@@ -77,11 +88,29 @@ class Gateway:
     async def _pass(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         assert self._proxy is not None  # noqa: S101  # requests come after the startup
         assert self._files is not None  # noqa: S101  # as above
-        session_id = session_of(scope["raw_path"])
-        if session_id is not None:
-            await self._files(session_id, scope, receive, send)
+        assert self._commands is not None  # noqa: S101  # as above
+        path = scope["raw_path"]
+        if (read := workspace.session_of(path)) is not None:
+            await self._files(*read, scope, receive, send)
+        elif (session_id := commands.session_of(path)) is not None:
+            await self._commands(session_id, scope, receive, send)
+        elif terminal.session_of(path) is not None:
+            terminal.refuse_plain(scope)
         else:
             await self._proxy(scope, receive, send)
+
+    async def _pass_socket(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
+        assert self._terminals is not None  # noqa: S101  # as above
+        try:
+            routed = is_routed(scope["raw_path"])
+            session_id = terminal.session_of(scope["raw_path"]) if routed else None
+            if session_id is None:
+                raise NotFound(Code.NOT_FOUND, "there is no WebSocket under this path")
+        except BerthError as error:
+            await receive()
+            await refuse(send, error)
+        else:
+            await self._terminals(session_id, scope, receive, send)
 
     @asynccontextmanager
     async def _running(self, _app: Litestar) -> AsyncGenerator[None]:
@@ -100,9 +129,14 @@ class Gateway:
                 settings.requests_per_minute,
             )
             self._proxy = Proxy(settings, admission=admission, upstream=upstream)
-            self._files = WorkspaceFiles(
-                settings, admission=admission, control_plane=control_plane, upstream=upstream
+            tickets = Tickets(control_plane)
+            self._files = WorkerBytes(
+                settings, admission=admission, tickets=tickets, upstream=upstream
             )
+            self._commands = Commands(
+                settings, admission=admission, tickets=tickets, upstream=upstream
+            )
+            self._terminals = Terminals(settings, admission=admission, tickets=tickets)
             yield
 
     async def _check_control_plane(self) -> None:

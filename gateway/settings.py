@@ -28,6 +28,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     portal_dir: Path | None = None
     """The built portal's files; absent: no portal is served."""
 
+    terminal_check_seconds: Seconds = 60.0
+    """How often the caller of an open terminal is looked at again: its key, role and worker."""
+    most_terminals: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    """WebSockets to terminals that are open at once in this process."""
+
     connect_seconds: Seconds = 3.0
     first_byte_seconds: Seconds = 330.0
     """From the request's last byte to the answer's first: `Prefer: wait` may take minutes."""

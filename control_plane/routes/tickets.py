@@ -6,8 +6,10 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from contracts.terminals import CheckTerminal
 from contracts.tickets import (
     ASK_TICKET,
+    CHECK_TERMINAL,
     REDEEM_TICKET,
     AskTicket,
     Audience,
@@ -15,13 +17,20 @@ from contracts.tickets import (
     RedeemTicket,
     Ticket,
 )
+from contracts.wire import Empty
 from control_plane.domain.access import Action, Principal
 from control_plane.routes.paths import litestar_path
 from control_plane.routes.policies import GATEWAY_FOR_PERSON, MANAGER
 from control_plane.services.access import Access
 from control_plane.services.tickets import Tickets
 
-ACTIONS: dict[Audience, Action] = {"workspace.read": Action.READ, "worker.logs": Action.WRITE}
+ACTIONS: dict[Audience, Action] = {
+    "workspace.read": Action.READ,
+    "worker.logs": Action.WRITE,
+    "terminal.read": Action.READ,
+    "terminal.write": Action.WRITE,
+    "terminal.exec": Action.WRITE,
+}
 
 
 @post(litestar_path(ASK_TICKET), opt=GATEWAY_FOR_PERSON, status_code=200)
@@ -36,6 +45,20 @@ async def ask_ticket(
     return await tickets.issue(data, by=principal.user_id)
 
 
+@post(litestar_path(CHECK_TERMINAL), opt=GATEWAY_FOR_PERSON, status_code=200)
+async def check_terminal(
+    *,
+    data: JSONBody[CheckTerminal],
+    principal: NamedDependency[Principal],
+    access: NamedDependency[Access],
+    tickets: NamedDependency[Tickets],
+) -> Empty:
+    action = Action.WRITE if data.writes else Action.READ
+    await access.project_of_session(principal, action, data.session_id)
+    await tickets.check(data)
+    return Empty()
+
+
 @post(litestar_path(REDEEM_TICKET), opt=MANAGER, status_code=200)
 async def redeem_ticket(
     manager_id: FromPath[UUID],
@@ -45,4 +68,4 @@ async def redeem_ticket(
     return await tickets.redeem(manager_id, data)
 
 
-TICKET_ROUTES = [ask_ticket, redeem_ticket]
+TICKET_ROUTES = [ask_ticket, check_terminal, redeem_ticket]

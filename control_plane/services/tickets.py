@@ -6,6 +6,7 @@ from chassis.auth import hash_token, new_token
 from chassis.errors import BerthError, Stale
 from chassis.failpoints import failpoint
 from contracts.errors import Code
+from contracts.terminals import CheckTerminal
 from contracts.tickets import TICKET_SECONDS, AskTicket, Redeemed, RedeemTicket, Ticket
 from contracts.workers import WorkerState
 from control_plane.services.incarnation import require_incarnation
@@ -69,6 +70,15 @@ class Tickets:
         if redeemed is None:
             raise BerthError(Code.TICKET_INVALID, "ask for another one")
         return redeemed
+
+    async def check(self, ask: CheckTerminal) -> None:
+        """The worker is still the session's. Raises Stale."""
+        async with self._database.reading() as connection:
+            target = await store.target(connection, ask.session_id)
+        if target is None or target.state not in RUNNING:
+            raise Stale(Code.WORKER_NOT_RUNNING, "the session's worker has stopped")
+        if target.worker_id != ask.worker_id:
+            raise Stale(Code.STALE_EPOCH, "the worker was superseded", epoch=target.epoch)
 
     async def expire(self) -> int:
         """One pass: how many it deleted, in batches that are transactions of their own."""

@@ -1,10 +1,14 @@
-"""One file of a session's workspace: a ticket from the control plane, the bytes from the manager.
+"""Bytes of a session's worker: a ticket from the control plane, the bytes from the manager. A file
+of its workspace, or what its container printed last.
 
 The gateway reaches a manager in no other way, and sends it no key and no identity.
 """
 
 import asyncio
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,60 +16,107 @@ import aiohttp
 from litestar.types import HTTPScope, Receive, Send
 from yarl import URL
 
-from chassis.auth import IDENTITY_HEADER
-from chassis.client import ServiceClient
-from chassis.errors import BerthError, CallFailed, DependencyUnavailable
+from chassis.errors import BerthError, DependencyUnavailable
 from chassis.logs import get_logger
 from chassis.retelling import LONGEST, problem_in, retold
 from chassis.telemetry import traceparent
 from contracts.errors import Code
-from contracts.tickets import ASK_TICKET, MANAGER_WORKSPACE_FILE, TICKET_HEADER, AskTicket, Ticket
+from contracts.tickets import (
+    MANAGER_WORKER_LOGS,
+    MANAGER_WORKSPACE_FILE,
+    TICKET_HEADER,
+    Audience,
+    Ticket,
+)
 from gateway.admission import Admission
-from gateway.auth import Caller
-from gateway.downloads import asked_path, headers_of, query_of
+from gateway.downloads import asked_path, asked_size, headers_of, log_headers, query_of
 from gateway.exchange import ClientBody, Patience
+from gateway.headers import RawHeaders
 from gateway.settings import Settings
 from gateway.stream import Answer
+from gateway.tickets import Tickets
 
 ROUTE = "/api/v1/session-workers/{session_id}/workspace/file"
-_PATH = re.compile(rb"/api/v1/session-workers/([0-9a-fA-F-]{36})/workspace/file")
+_PATH = re.compile(rb"/api/v1/session-workers/([0-9a-fA-F-]{36})/(workspace/file|logs)")
 
 _log = get_logger()
 
 
-def session_of(raw_path: bytes) -> UUID | None:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    query: str
+    """For the manager."""
+    headers: Callable[[int | None], RawHeaders]
+    """Of the answer, by its length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What is read of a worker."""
+
+    route: str
+    audience: Audience
+    place: str
+    asked: Callable[[bytes], Asked]
+    """From the query string; raises `validation_failed`."""
+
+
+def _file(query: bytes) -> Asked:
+    path = asked_path(query)
+    return Asked(query_of(path), partial(headers_of, path))
+
+
+def _log_end(query: bytes) -> Asked:
+    return Asked(f"bytes={asked_size(query)}", log_headers)
+
+
+FILE = Reading(route=ROUTE, audience="workspace.read", place=MANAGER_WORKSPACE_FILE, asked=_file)
+LOGS = Reading(
+    route="/api/v1/session-workers/{session_id}/logs",
+    audience="worker.logs",
+    place=MANAGER_WORKER_LOGS,
+    asked=_log_end,
+)
+
+
+def session_of(raw_path: bytes) -> tuple[UUID, Reading] | None:
     """None: the path is another one."""
     found = _PATH.fullmatch(raw_path)
     try:
-        return UUID(found[1].decode()) if found else None
+        return (UUID(found[1].decode()), LOGS if found[2] == b"logs" else FILE) if found else None
     except ValueError:
         return None
 
 
-class WorkspaceFiles:
+class WorkerBytes:
     def __init__(
         self,
         settings: Settings,
         *,
         admission: Admission,
-        control_plane: ServiceClient,
+        tickets: Tickets,
         upstream: aiohttp.ClientSession,
     ) -> None:
         self._settings = settings
         self._admission = admission
-        self._control_plane = control_plane
+        self._tickets = tickets
         self._upstream = upstream
 
     async def __call__(
-        self, session_id: UUID, scope: HTTPScope, receive: Receive, send: Send
+        self,
+        session_id: UUID,
+        reading: Reading,
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
     ) -> None:
-        cast("dict[str, Any]", scope)["path_template"] = ROUTE
+        cast("dict[str, Any]", scope)["path_template"] = reading.route
         admitted = await self._admission.admit(scope, send)
         if admitted is None:
             return
         if scope["method"] != "GET":
-            raise BerthError(Code.METHOD_NOT_ALLOWED, "a file of a workspace is read with GET")
-        path = asked_path(scope["query_string"])
+            raise BerthError(Code.METHOD_NOT_ALLOWED, "a worker's files and log are read with GET")
+        asked = reading.asked(scope["query_string"])
         body = ClientBody(receive, 0, self._settings.idle_seconds)
         await body.first()
         patience = Patience()
@@ -74,8 +125,10 @@ class WorkspaceFiles:
         try:
             async with patience:
                 patience.extend(self._settings.idle_seconds)
-                ticket = await self._ticket(session_id, admitted.caller)
-                await self._fetch(ticket, path, scope["state"]["request_id"], answer)
+                ticket = await self._tickets.ask(session_id, reading.audience, admitted.caller)
+                place = reading.place.format(worker_id=ticket.worker_id)
+                url = f"{ticket.manager_url.rstrip('/')}{place}?{asked.query}"
+                await self._fetch(url, ticket, asked, scope["state"]["request_id"], answer)
         except aiohttp.ClientError as error:
             _failed(error, answer)
         except TimeoutError:
@@ -83,32 +136,20 @@ class WorkspaceFiles:
         finally:
             watcher.cancel()
 
-    async def _ticket(self, session_id: UUID, caller: Caller) -> Ticket:
-        ask = AskTicket(session_id=session_id, audience="workspace.read")
-        headers = {IDENTITY_HEADER: caller.identity}
-        try:
-            return await self._control_plane.call(ASK_TICKET, ask, headers=headers)
-        except CallFailed as failure:
-            if (told := retold(failure.problem)) is not None:
-                raise told from failure
-            if failure.kind != "http":
-                raise
-            how = f"see that it accepts the gateway's service key ({failure.reason})"
-            raise DependencyUnavailable("control_plane", how) from failure
-
-    async def _fetch(self, ticket: Ticket, path: bytes, request_id: str, answer: Answer) -> None:
-        place = MANAGER_WORKSPACE_FILE.format(worker_id=ticket.worker_id)
+    async def _fetch(
+        self, url: str, ticket: Ticket, asked: Asked, request_id: str, answer: Answer
+    ) -> None:
         headers = {TICKET_HEADER: ticket.ticket, "X-Request-ID": request_id}
         if (trace := traceparent()) is not None:
             headers["traceparent"] = trace
         async with self._upstream.get(
-            URL(f"{ticket.manager_url.rstrip('/')}{place}?{query_of(path)}", encoded=True),
+            URL(url, encoded=True),
             headers=headers,
             allow_redirects=False,
         ) as response:
             if response.status != 200:
                 raise await _refusal(response)
-            await answer.relay(response, headers_of(path, response.content_length))
+            await answer.relay(response, asked.headers(response.content_length))
 
 
 async def _until_left(body: ClientBody, patience: Patience) -> None:

@@ -16,6 +16,7 @@ from chassis.auth import IDENTITY_HEADER, verify_identity
 from chassis.ids import new_id
 from contracts.errors import RENDERINGS, Code, Problem
 from contracts.tickets import AskTicket, Ticket
+from gateway.routes.workspace import FILE as READS_A_FILE
 from gateway.routes.workspace import ROUTE, session_of
 from tests.fixtures.gateway import Front
 from tests.fixtures.serving import serving
@@ -287,4 +288,7 @@ def test_route__is_in_the_description_of_the_api() -> None:
     document = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
     operation = document["paths"][ROUTE]["get"]
     assert [one["name"] for one in operation["parameters"]] == ["session_id", "path"]
-    assert session_of(ROUTE.replace("{session_id}", str(SESSION)).encode()) == SESSION
+    assert session_of(ROUTE.replace("{session_id}", str(SESSION)).encode()) == (
+        SESSION,
+        READS_A_FILE,
+    )

@@ -69,6 +69,56 @@ async def test_ask__needs_the_gateway_and_a_caller_who_may_read(
     assert await plane.connection.fetchval("SELECT count(*) FROM tickets") == 0
 
 
+@pytest.mark.parametrize(
+    ("audience", "viewers"),
+    [
+        ("workspace.read", 200),
+        ("worker.logs", 403),
+        ("terminal.read", 200),
+        ("terminal.write", 403),
+        ("terminal.exec", 403),
+    ],
+)
+async def test_ask__for_what_the_role_allows(
+    *,
+    plane: Plane,
+    owner: Caller,
+    member: Caller,
+    viewer: Caller,
+    stranger: Caller,
+    session: dict[str, Any],
+    audience: str,
+    viewers: int,
+) -> None:
+    statuses: list[int] = []
+    for caller in (owner, member, viewer, stranger):
+        headers = AS_GATEWAY | {IDENTITY_HEADER: plane.identity(caller.user_id)}
+        body = {"session_id": session["id"], "audience": audience}
+        asked = await plane.http.post("/internal/v1/tickets", json=body, headers=headers)
+        statuses.append(asked.status_code)
+    assert statuses == [200, 200, viewers, 404]
+
+
+async def test_check__of_an_open_terminal(
+    plane: Plane, member: Caller, viewer: Caller, stranger: Caller, session: dict[str, Any]
+) -> None:
+    worker = str(await plane.connection.fetchval("SELECT id FROM session_workers"))
+
+    async def check(caller: Caller, worker_id: str, *, writes: bool) -> tuple[int, str]:
+        headers = AS_GATEWAY | {IDENTITY_HEADER: plane.identity(caller.user_id)}
+        body = {"session_id": session["id"], "worker_id": worker_id, "writes": writes}
+        answer = await plane.http.post("/internal/v1/tickets/check", json=body, headers=headers)
+        return answer.status_code, answer.json().get("code", "")
+
+    assert await check(member, worker, writes=True) == (200, "")
+    assert await check(viewer, worker, writes=False) == (200, "")
+    assert await check(viewer, worker, writes=True) == (403, "forbidden")
+    assert await check(stranger, worker, writes=False) == (404, "session_not_found")
+    assert await check(member, str(uuid4()), writes=True) == (409, "stale_epoch")
+    await plane.connection.execute("UPDATE session_workers SET state = 'stopped'")
+    assert await check(member, worker, writes=True) == (409, "worker_not_running")
+
+
 async def test_ask__without_a_worker_or_an_address_is_409(
     plane: Plane, member: Caller, session: dict[str, Any]
 ) -> None:
