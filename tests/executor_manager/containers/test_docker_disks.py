@@ -16,7 +16,7 @@ from executor_manager.containers.docker_backend import DockerBackend, DockerSite
 from executor_manager.containers.docker_configuration import DockerOptions
 from executor_manager.containers.docker_disks import DiskOptions, DockerDisks, workspace_mount
 from executor_manager.containers.docker_places import Volumes
-from executor_manager.containers.errors import NoSpace, StartFailed, Unreachable
+from executor_manager.containers.errors import BackendError, NoSpace, StartFailed, Unreachable
 from executor_manager.containers.places import Owner
 from tests.executor_manager.containers.contract import spec, started
 from tests.fixtures.deadlines import eventually
@@ -217,7 +217,11 @@ async def test_engine_killed_and_started_again__content_is_kept_and_nothing_is_l
             await private.start()
 
             async def started_again() -> bool:
-                return (await backend.start(container.name)).state is ContainerState.RUNNING
+                try:
+                    found = await backend.start(container.name)
+                except BackendError:
+                    return False  # what was left of it is being ended
+                return found.state is ContainerState.RUNNING
 
             await eventually(started_again, "it does not start again", within=30)
             assert (await inside(own, container, "cat /workspace/kept"))[1] == "kept\n"
