@@ -1,0 +1,196 @@
+"""Both of our ends of a WebSocket, against each other and against what breaks the rules."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from wsproto.connection import Connection, ConnectionType
+from wsproto.frame_protocol import FrameProtocol
+
+from chassis.dialling import Dialled, Refused
+from chassis.duplex import Closed
+from chassis.websocket import MESSAGE_BYTES, WebSocket
+from tests.fixtures.serving import serving
+
+
+class Room:
+    """ASGI: accepts and does what it is told."""
+
+    def __init__(self, talk: Callable[[Any, Any], Awaitable[None]]) -> None:
+        self._talk = talk
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for kind in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{kind}.complete"})
+            return
+        await receive()
+        await self._talk(receive, send)
+
+
+async def echo(receive: Any, send: Any) -> None:
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        kept = {name: message.get(name) for name in ("bytes", "text")}
+        await send({"type": "websocket.send", **kept})
+
+
+@asynccontextmanager
+async def pair(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncGenerator[WebSocket]:
+    """Our client's end, on whatever the other does after its handshake."""
+    done = asyncio.Event()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve(reader, writer)
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    reader, writer = await asyncio.open_connection(host, port, limit=65536)
+    socket = WebSocket(reader, writer, Connection(ConnectionType.CLIENT))
+    try:
+        yield socket
+    finally:
+        done.set()
+        socket.abort()
+        server.close()
+
+
+async def test_messages__go_both_ways_whole() -> None:
+    async with serving(Room(echo)) as url:
+        socket = await Dialled.dial(f"{url}/x?y=1", headers={"X-A": "b"}, within=5)
+        for content in (b"", b"\x00\xff" * 30_000, "text ü", b"last"):
+            await socket.send(content, within=5)
+            assert await asyncio.wait_for(socket.receive(), 5) == content
+        await socket.close(1000, "done")
+
+
+async def test_close__tells_code_and_reason() -> None:
+    async def closing(_receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4409, "reason": "gone"})
+
+    async with serving(Room(closing)) as url:
+        socket = await Dialled.dial(url, headers={}, within=5)
+        with pytest.raises(Closed) as closed:
+            await asyncio.wait_for(socket.receive(), 5)
+    assert (closed.value.code, closed.value.reason) == (4409, "gone")
+
+
+async def test_handshake__that_is_refused_tells_why() -> None:
+    async def refusing(_receive: Any, send: Any) -> None:
+        await send({"type": "websocket.http.response.start", "status": 409, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"why", "more_body": False})
+
+    async with serving(Room(refusing)) as url:
+        with pytest.raises(Refused) as refused:
+            await Dialled.dial(url, headers={}, within=5)
+    assert (refused.value.status, refused.value.body) == (409, b"why")
+
+
+async def test_handshake__that_nobody_answers_is_given_up() -> None:
+    async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    with pytest.raises(TimeoutError):
+        await Dialled.dial(f"http://{host}:{port}", headers={}, within=0.2)
+    server.close()
+
+
+async def test_server_that_serves_none__is_no_websocket() -> None:
+    async with serving(Room(echo), websockets=False) as url:
+        with pytest.raises((Refused, Closed)):
+            await Dialled.dial(url, headers={}, within=5)
+
+
+async def test_send__that_nobody_takes_ends_at_its_deadline() -> None:
+    async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        return
+
+    sent = 0
+    async with pair(deaf) as socket:
+        try:
+            while sent < 200_000_000:
+                await socket.send(b"x" * 65536, within=0.3)
+                sent += 65536
+        except TimeoutError:
+            pass
+    assert sent < 50_000_000
+
+
+async def test_message__that_is_too_long_ends_it() -> None:
+    async def long(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        frames = FrameProtocol(client=False, extensions=[])
+        for _ in range(MESSAGE_BYTES // 1000 + 2):
+            writer.write(frames.send_data(b"x" * 1000, fin=False))
+
+    async with pair(long) as socket:
+        with pytest.raises(Closed) as closed:
+            await asyncio.wait_for(socket.receive(), 5)
+    assert closed.value.code == 1009
+
+
+async def test_rubbish__ends_it() -> None:
+    async def rubbish(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\xff" * 100)
+
+    async with pair(rubbish) as socket:
+        with pytest.raises(Closed):
+            await asyncio.wait_for(socket.receive(), 5)
+
+
+async def test_half_open__is_found_out() -> None:
+    async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        return
+
+    async with pair(deaf) as socket:
+        reading = asyncio.create_task(socket.receive())
+        await asyncio.wait_for(socket.keep(every=0.05, within=0.2), 5)
+        with pytest.raises(Closed):
+            await reading
+
+
+async def test_one_that_is_not_listened_to__is_not_taken_for_dead() -> None:
+    async with serving(Room(echo)) as url:
+        socket = await Dialled.dial(url, headers={}, within=5)
+        keeping = asyncio.create_task(socket.keep(every=0.02, within=0.1))
+        done, _ = await asyncio.wait({keeping}, timeout=0.5)
+        assert not done
+        await socket.send(b"still", within=5)
+        assert await asyncio.wait_for(socket.receive(), 5) == b"still"
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await socket.close(1000)
+
+
+async def test_pings__of_the_other_side_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chassis.server.PING_SECONDS", 0.05)
+    monkeypatch.setattr("chassis.server.PONG_SECONDS", 0.2)
+    async with serving(Room(echo)) as url:
+        socket = await Dialled.dial(url, headers={}, within=5)
+        reading = asyncio.create_task(socket.receive())
+        done, _ = await asyncio.wait({reading}, timeout=0.8)
+        assert not done
+        await socket.send(b"here", within=5)
+        assert await asyncio.wait_for(reading, 5) == b"here"
+        await socket.close(1000)
+
+
+async def test_head_deadline__does_not_end_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chassis.server.HEAD_SECONDS", 0.2)
+    async with serving(Room(echo)) as url:
+        socket = await Dialled.dial(url, headers={}, within=5)
+        reading = asyncio.create_task(socket.receive())
+        done, _ = await asyncio.wait({reading}, timeout=0.6)
+        assert not done
+        await socket.send(b"here", within=5)
+        assert await asyncio.wait_for(reading, 5) == b"here"
+        await socket.close(1000)
