@@ -86,7 +86,8 @@ class Bridge:
                     )
             except TimeoutError:
                 return Ending(SLOW, "what was written is not taken")
-            except OSError:
+            except (OSError, RuntimeError):
+                # a server that has closed it by itself takes nothing more
                 self._near_gone = True
                 return Ending(NORMAL, "the client left")
 

@@ -16,10 +16,12 @@ from contracts.events import WorkerStep
 from contracts.executors import ExecutorPhase
 from contracts.spool import StopFailed, WorkerStoppedReported
 from contracts.terminals import CloseCode
+from executor.services.leftovers import end_leftovers
 from executor.services.runs.runs import Runs
 from executor.services.superseding import Superseding
 from executor.services.terminals import Terminals
 from executor.services.worker import Worker
+from executor.threads import in_thread
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
 
@@ -35,6 +37,8 @@ class Stopping:
         self._worker = worker
         self._runs = runs
         self._terminals = terminals
+        self._home = worker.settings.home_dir
+        self._identity = worker.threads.identity
         self._superseding = superseding
         self._task: asyncio.Task[None] | None = None
         self._refused = ""
@@ -85,6 +89,8 @@ class Stopping:
         reporter = self._worker.reporter
         try:
             async with self._step("save"), asyncio.timeout(SAVE_DEADLINE):
+                # what a terminal may have let go of its own
+                await in_thread(end_leftovers, self._home, self._identity)
                 snapshot_id = await self._worker.saves.if_changed()
         except Superseded as error:
             self._superseding.request(str(error))

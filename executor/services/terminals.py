@@ -114,8 +114,8 @@ class Terminals:
         commands = list(self._commands)
         for command in commands:
             command.cancel()
-        terminals = list(self._terminals.values())
-        closing = [terminal.close(code, reason) for terminal in terminals]
+        async with self._opening:  # one that is half open is among them, or refused
+            closing = [one.close(code, reason) for one in self._terminals.values()]
         await asyncio.gather(*closing, *commands, return_exceptions=True)
         self._terminals.clear()
         if self._tending is not None:
@@ -262,9 +262,10 @@ class Terminals:
     async def _tend(self) -> None:
         while self._terminals:
             await asyncio.sleep(TEND_SECONDS)
-            for terminal in list(self._terminals.values()):
+            for name, terminal in list(self._terminals.items()):
                 if (why := self._idle(terminal)) is not None:
                     terminal.close_soon(CloseCode.CLOSED, why)
+                    del self._terminals[name]
             self._forget_ended()
         self._tending = None
 

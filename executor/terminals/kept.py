@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
+import struct
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +22,11 @@ GRACE = 1.0
 """Seconds for its tree if the executor dies."""
 END_SECONDS = 5.0
 PAUSE = 0.02
+
+UNLOCK_PTY = 0x40045431
+"""TIOCSPTLCK of `ioctl_tty(2)`."""
+PTY_NUMBER = 0x80045430
+"""TIOCGPTN."""
 
 
 class Whose(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +118,16 @@ class Kept:
 
 
 def open_pty() -> tuple[int, int]:
-    """Master and slave. Of whoever opens it: called in a thread with the agent's file identity."""
-    master, slave = os.openpty()
-    os.set_blocking(master, False)
-    return master, slave
+    """Master and slave. Of whoever opens it: called in a thread with the agent's file identity.
+
+    Not `os.openpty`: some C libraries look at the process's own uid, and refuse.
+    """
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+    master = os.open("/dev/ptmx", flags | os.O_NONBLOCK)
+    try:
+        fcntl.ioctl(master, UNLOCK_PTY, struct.pack("i", 0))
+        (number,) = struct.unpack("i", fcntl.ioctl(master, PTY_NUMBER, b"\0" * 4))
+        return master, os.open(f"/dev/pts/{number}", flags)
+    except BaseException:
+        os.close(master)
+        raise
