@@ -11,6 +11,7 @@ from typing import Any
 from tests.agents.model import ModelServer
 from tests.agents.upstreams import set_up
 from tests.e2e.cases import Case, Figures, Player, Report
+from tests.e2e.cases_abuse import Abuse
 from tests.e2e.cases_agents import AgentCases
 from tests.e2e.cases_burst import Burst
 from tests.e2e.cases_hosts import HostCases
@@ -24,7 +25,7 @@ from tests.e2e.leftovers import left_behind
 from tests.e2e.logs import recorded_right
 from tests.e2e.stack import Stack, scratch
 
-PARTS = ("outside", "lifecycle", "isolation", "agents", "faults", "hosts")
+PARTS = ("outside", "lifecycle", "isolation", "abuse", "agents", "faults", "hosts")
 AT_ONCE = 4
 AGENTS_AT_ONCE = 2
 AGENTS_IMAGE = "berth-executor-agents:latest"
@@ -116,6 +117,8 @@ class Whole:
         ]
         await player.play(cases, at_once=AT_ONCE)
         await player.play(self._of("lifecycle", lifecycle.alone()))
+        # one at a time: each measures what becomes of its neighbour
+        await player.play(self._of("abuse", Abuse(stack).cases()))
         await player.play(self._of("lifecycle", Burst(stack).cases()))
 
     async def _real_agents(self, stack: Stack, api: Client) -> None:
