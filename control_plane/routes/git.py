@@ -28,8 +28,8 @@ from control_plane.routes.policies import WORKER
 from control_plane.services.git import Asked, Git
 from control_plane.services.model_provider import AnswerCut
 
-BODY_SECONDS = 60.0
-"""For one part of a body to come."""
+BODY_SECONDS = 120.0
+"""For one part of a body to come, as the relay has it."""
 
 TEXT = ("content-type", "text/plain; charset=utf-8")
 
