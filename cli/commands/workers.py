@@ -34,8 +34,7 @@ PLACE = "/api/v1/session-workers"
 
 Session = Annotated[UUID, Parameter(help="The session's id.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="JSON lines.")]
-OfSession = Literal["cpus", "memory-mib", "disk-mib", "pids"]
-OfManager = Literal["max-workers", "warm"]
+Back = Literal["cpus", "memory-mib", "disk-mib", "pids", "max-workers", "warm"]
 
 
 @workers.command
@@ -174,7 +173,7 @@ async def scale(
         int | None, Parameter(help="Of a manager: containers that are started beforehand.")
     ] = None,
     default: Annotated[
-        list[OfSession | OfManager] | None,
+        list[Back] | None,
         Parameter(negative=(), help="Back to what it would be; may be repeated."),
     ] = None,
     json: Json = False,

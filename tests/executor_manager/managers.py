@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 
 from chassis.ids import new_id
+from contracts.egress import EgressPolicy
 from contracts.errors import Code, Problem
 from contracts.managers import (
     AskStop,
@@ -25,6 +26,7 @@ from contracts.managers import (
     Commands,
     Heartbeat,
     HeartbeatAnswer,
+    Orders,
     PollCommands,
     Register,
     Registered,
@@ -75,6 +77,8 @@ class Desk:
     """Answers to claims that get lost after their work was done."""
     beats: list[Heartbeat] = field(default_factory=list)
     verdicts: dict[UUID, str] = field(default_factory=dict)
+    egress: dict[UUID, tuple[EgressPolicy, str]] = field(default_factory=dict)
+    """Policies that changed, with their versions."""
     commands: list[WorkerCommand] = field(default_factory=list)
     done: list[UUID] = field(default_factory=list)
     changes: list[tuple[UUID, WorkerChange]] = field(default_factory=list)
@@ -86,6 +90,8 @@ class Desk:
     """Each is good for one redemption."""
     idle_after: float = 1000.0
     remove_after: float = 1000.0
+    orders: Orders = field(default_factory=Orders)
+    """What administrators want."""
     port: int = 0
 
     async def __aenter__(self) -> Self:
@@ -168,6 +174,7 @@ class Desk:
                 outage_grace_seconds=60,
                 idle_after_seconds=self.idle_after,
                 remove_after_seconds=self.remove_after,
+                orders=self.orders,
             )
         )
 
@@ -175,9 +182,16 @@ class Desk:
         self.beats.append(beat)
         return HeartbeatAnswer(
             workers=[
-                WorkerVerdict(worker_id=one.worker_id, verdict=self._verdict(one.worker_id))
+                WorkerVerdict(
+                    worker_id=one.worker_id,
+                    verdict=self._verdict(one.worker_id),
+                    egress=policy,
+                    egress_version=version,
+                )
                 for one in beat.workers
-            ]
+                for policy, version in [self.egress.get(one.worker_id, (None, ""))]
+            ],
+            orders=self.orders,
         )
 
     async def _claim(self, request: web.Request, claim: Claim) -> Claimed:
