@@ -601,6 +601,7 @@ ALTER TABLE ONLY public.usage
     ADD CONSTRAINT usage_run_id_attempt_source_model_key UNIQUE (run_id, attempt, source, model);
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+CREATE INDEX apps_container_idx ON public.apps USING btree (id) WHERE (container <> '{}'::jsonb);
 CREATE INDEX audit_installation_idx ON public.audit USING btree (id) WHERE (project_id IS NULL);
 CREATE INDEX audit_project_id_id_idx ON public.audit USING btree (project_id, id);
 CREATE INDEX commands_open_idx ON public.commands USING btree (worker_id, "position") WHERE (done_at IS NULL);

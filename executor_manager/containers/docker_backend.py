@@ -29,7 +29,7 @@ from executor_manager.containers.broker import Broker
 from executor_manager.containers.docker_configuration import DockerOptions, session_container
 from executor_manager.containers.docker_disks import DiskOptions, DockerDisks, quota_volume
 from executor_manager.containers.docker_engine import START_SECONDS, Engine, Info
-from executor_manager.containers.docker_facts import look
+from executor_manager.containers.docker_facts import LOOK_INSIDE, look
 from executor_manager.containers.docker_host_paths import host_path
 from executor_manager.containers.docker_places import DockerPlaces, Volumes
 from executor_manager.containers.docker_probe import DockerProbe
@@ -115,6 +115,8 @@ class DockerBackend:
 
     async def open(self) -> None:
         await self._reading.call(self._open, 4 * self._call)
+        printed = await self._look_inside()
+        await self._reading.call(lambda: self._judge(printed), 2 * self._call)
         self._deleting.later(self._empty_trash)
 
     async def close(self) -> None:
@@ -177,10 +179,20 @@ class DockerBackend:
         self._engine.image(self._options.image)
         self._volumes_on_host()
         self._disks.look(self._engine, f"berth-quota-{self._options.manager_id}")
-        facts = look(self._engine, info, self._site.volumes.state)
-        self.preflight = examine(facts, self._options.waived)
-        self._broker.judge(info, self.preflight)
         self._info = info
+
+    def _judge(self, printed: str) -> None:
+        facts = look(self._engine, self._info, self._site.volumes.state, printed)
+        self.preflight = examine(facts, self._options.waived)
+        self._broker.judge(self._info, self.preflight)
+
+    async def _look_inside(self) -> str:
+        """Empty where nothing could be run, which whoever starts a session will hear."""
+        try:
+            return (await self.probe.run(lambda _: LOOK_INSIDE)).text.decode(errors="replace")
+        except BackendError as error:
+            _log.warning("not_looked_inside", reason=error.reason, error=str(error))
+            return ""
 
     def _volumes_on_host(self) -> Volumes:
         if self._on_host is None:

@@ -1,5 +1,6 @@
 """What the engine and its host say of themselves, for the preflight to judge."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from executor_manager.containers.docker_engine import Engine, Info, Versions
 MOUNTS = Path("/proc/self/mountinfo")
 IO_URING = Path("/proc/sys/kernel/io_uring_disabled")
 """From Linux 6.6 on; 2: nobody may."""
+LOOK_INSIDE = ("cat", "/proc/self/limits", "/proc/self/status")
+_PROCESSES = re.compile(r"^Max processes +(\w+)", re.MULTILINE)
+_SECCOMP = re.compile(r"^Seccomp:\s+(\d)$", re.MULTILINE)
 _QUOTAS = frozenset({"prjquota", "pquota"})
 
 
@@ -25,22 +29,47 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """As it looks from inside a container with the flags of a session's."""
+
+    processes: int | None
+    """Its limit of processes, counted over all sessions; None: there is none."""
+    filtered: bool
+    """Its system calls are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     info: Info
     versions: Versions
     volume: Volume | None
     io_uring_disabled: str
     """As the kernel says it; empty: it does not."""
+    inside: Inside | None = None
+    """None: nobody looked."""
 
 
-def look(engine: Engine, info: Info, place: Path) -> Facts:
-    """Raises `BackendError`. The kernel is the engine's host's: we run on the same."""
+def look(engine: Engine, info: Info, place: Path, printed: str = "") -> Facts:
+    """Raises `BackendError`. The kernel is the engine's host's: we run on the same. `printed`: what
+    `LOOK_INSIDE` printed in a container.
+    """
     return Facts(
         info=info,
         versions=engine.versions(),
         volume=volume(place, MOUNTS.read_text().splitlines()),
         io_uring_disabled=IO_URING.read_text().strip() if IO_URING.exists() else "",
+        inside=inside(printed),
     )
+
+
+def inside(printed: str) -> Inside | None:
+    """None: it does not tell."""
+    limit = _PROCESSES.search(printed)
+    filtering = _SECCOMP.search(printed)
+    if limit is None or filtering is None:
+        return None
+    processes = None if limit[1] == "unlimited" else int(limit[1])
+    return Inside(processes=processes, filtered=filtering[1] == "2")
 
 
 def volume(place: Path, mountinfo: Sequence[str]) -> Volume | None:

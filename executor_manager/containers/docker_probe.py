@@ -32,12 +32,12 @@ Command = Callable[[dict[str, str]], Sequence[str]]
 
 @dataclass(slots=True)
 class DockerProbe:
-    """The answer of an image is remembered: the same image answers the same."""
+    """Answers are remembered: the same image answers the same command alike."""
 
     engine: Engine
     threads: Threads
     options: DockerOptions
-    _known: dict[str, Printed] = field(default_factory=dict[str, Printed])
+    _known: dict[tuple[str, ...], Printed] = field(default_factory=dict[tuple[str, ...], Printed])
 
     @property
     def name(self) -> str:
@@ -49,12 +49,13 @@ class DockerProbe:
 
     def _ask(self, command: Command) -> Printed:
         image = self.engine.image(self.options.image)
-        if (known := self._known.get(image.id)) is not None:
-            return known
         given = (one.partition("=") for one in (image.config.env if image.config else None) or [])
-        printed = self._run([*command({name: value for name, _, value in given})])
+        argv = [*command({name: value for name, _, value in given})]
+        if (known := self._known.get((image.id, *argv))) is not None:
+            return known
+        printed = self._run(argv)
         if printed.exit_code == 0:
-            self._known[image.id] = printed
+            self._known[(image.id, *argv)] = printed
         return printed
 
     def _run(self, command: list[str]) -> Printed:

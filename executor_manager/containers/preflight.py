@@ -10,12 +10,14 @@ from contracts.containers import is_sandbox
 from contracts.preflight import PreflightFinding
 from executor_manager.containers import versions
 from executor_manager.containers.docker_engine import Info
-from executor_manager.containers.docker_facts import Facts, Volume
+from executor_manager.containers.docker_facts import Facts, Inside, Volume
 from executor_manager.containers.versions import Flaw
 
 GIB = 1024**3
 LEAST_FREE = 2 * GIB
 LITTLE_FREE = 10 * GIB
+FEW = 32_768
+"""Processes of all sessions together."""
 TIGHTER_ENGINE = versions.Version(25, 0)
 """From here on its own filter of system calls refuses io_uring."""
 FILTERS = frozenset({"default", "builtin"})
@@ -27,7 +29,13 @@ HOLES = WAIVABLE | {"seccomp"}
 
 def examine(facts: Facts, waived: Sequence[str] = ()) -> list[PreflightFinding]:
     """`waived`: checks that an administrator answers for."""
-    found = [*_versions(facts), *_engine(facts.info), _io_uring(facts), *_disk(facts.volume)]
+    found = [
+        *_versions(facts),
+        *_engine(facts.info, facts.inside),
+        _io_uring(facts),
+        *_ulimits(facts.inside),
+        *_disk(facts.volume),
+    ]
     return [_waive(one) if one.check in WAIVABLE & {*waived} else one for one in found]
 
 
@@ -102,11 +110,11 @@ def _kernel(text: str) -> PreflightFinding:
     )
 
 
-def _engine(info: Info) -> Iterator[PreflightFinding]:
+def _engine(info: Info, inside: Inside | None) -> Iterator[PreflightFinding]:
     options = info.security_options or []
     yield _cgroup(info.cgroup_version)
     yield _users(info)
-    yield _seccomp(options)
+    yield _seccomp(options, inside)
     yield _check(
         "lsm",
         next((mark for mark in ("apparmor", "selinux") if f"name={mark}" in options), ""),
@@ -150,10 +158,12 @@ def _users(info: Info) -> PreflightFinding:
     )
 
 
-def _seccomp(options: Sequence[str]) -> PreflightFinding:
+def _seccomp(options: Sequence[str], inside: Inside | None) -> PreflightFinding:
     told = next((one for one in options if one.startswith("name=seccomp")), "")
     profile = told.partition("profile=")[2] or ("default" if told else "")
     remedy = 'take "seccomp-profile" out of the engine\'s daemon.json, or name the default there'
+    if told and inside is not None and not inside.filtered:
+        profile = "unconfined"
     if not told or profile == "unconfined":
         return PreflightFinding(
             check="seccomp",
@@ -180,6 +190,21 @@ def _io_uring(facts: Facts) -> PreflightFinding:
         absent="allowed",
         wrong="sessions may call io_uring, the part of the kernel with most of its recent holes",
         remedy="set the sysctl kernel.io_uring_disabled=2, or update Docker to 25 or newer",
+    )
+
+
+def _ulimits(inside: Inside | None) -> Iterator[PreflightFinding]:
+    """What the engine adds to a session's own limits."""
+    if inside is None:
+        return
+    limit = inside.processes
+    yield _check(
+        "ulimits",
+        "no limit of processes" if limit is None else "" if limit < FEW else f"{limit} processes",
+        absent=f"{limit} processes",
+        wrong=f"the engine's limit of {limit} processes is one for all sessions, whose agents are"
+        " one user: some can keep the others from forking",
+        remedy='take "nproc" out of the engine\'s default-ulimits, or raise its own LimitNPROC',
     )
 
 

@@ -109,6 +109,7 @@ apps = Table(
     created(),
     UniqueConstraint("project_id", "name"),
     UniqueConstraint("project_id", "id"),
+    Index("apps_container_idx", "id", postgresql_where=text("container <> '{}'")),
 )
 
 idempotency_keys = Table(

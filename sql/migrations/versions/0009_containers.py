@@ -15,6 +15,8 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("apps", _json("container", "{}"))
+    said = sa.text("container <> '{}'")
+    op.create_index("apps_container_idx", "apps", ["id"], postgresql_where=said)
     op.add_column("managers", _json("containers", "{}"))
     op.add_column("managers", _json("preflight", "[]"))
     image = sa.Column("image", sa.Text(), server_default=sa.text("''"), nullable=False)

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 
 from executor_manager.containers.docker_engine import Info, Versions
-from executor_manager.containers.docker_facts import Facts, Volume
+from executor_manager.containers.docker_facts import Facts, Inside, Volume
 
 GIB = 1024**3
+INSIDE = Inside(processes=None, filtered=True)
 
 
 def versions(engine: str, containerd: str, runc: str) -> dict[str, Any]:
@@ -77,6 +78,7 @@ def facts(
     free: int = 100 * GIB,
     quota: bool = False,
     io_uring: str = "0",
+    inside: Inside | None = INSIDE,
 ) -> Facts:
     place = Volume(
         path=Path("/var/lib/berth"),
@@ -90,4 +92,5 @@ def facts(
         versions=msgspec.convert(version, Versions),
         volume=place,
         io_uring_disabled=io_uring,
+        inside=inside,
     )

@@ -233,6 +233,7 @@ async def test_preflight__looks_at_this_very_engine(opened: Opened, engine: Real
         found["engine_version"].found == (await asyncio.to_thread(engine.client.version))["Version"]
     )
     assert found["seccomp"].state == "ok"
+    assert "processes" in found["ulimits"].found
     assert "free where" in found["disk"].found
     assert backend.offer.untrusted == failures(backend.preflight)
     kept = backend.capabilities.kept()

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.preflight import PreflightFinding
 from executor_manager.containers import versions
-from executor_manager.containers.docker_facts import Facts, volume
+from executor_manager.containers.docker_facts import Facts, Inside, inside, volume
 from executor_manager.containers.preflight import LEAST_FREE, examine, failures
 from tests.executor_manager.containers.hosts import (
     DEBIAN_12_INFO,
@@ -21,6 +21,15 @@ from tests.executor_manager.containers.hosts import (
 )
 from tests.executor_manager.containers.hosts import versions as told
 
+PRINTED = """\
+Limit                     Soft Limit           Hard Limit           Units
+Max processes             94117                94117                processes
+Max open files            8192                 8192                 files
+Name:	cat
+NoNewPrivs:	1
+Seccomp:	2
+Seccomp_filters:	1
+"""
 MOUNTINFO = (
     "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw",
     "40 22 8:17 / /srv rw,relatime shared:5 - xfs /dev/sdb1 rw,attr2,inode64,prjquota",
@@ -46,6 +55,7 @@ def test_debian_12__is_known_to_be_vulnerable_by_its_numbers() -> None:
         "lsm": "ok",
         "live_restore": "warn",
         "io_uring": "warn",
+        "ulimits": "ok",
         "disk": "ok",
         "disk_quota": "warn",
     }
@@ -137,6 +147,41 @@ def test_users__mapped_or_a_kernel_of_their_own(
 def test_kernel__by_its_line(kernel: str, state: str) -> None:
     seen = facts(DOCKER_29_VERSION, {**DOCKER_29_INFO, "KernelVersion": kernel})
     assert states(examine(seen))["kernel"] == state
+
+
+def test_seccomp__that_is_said_and_not_seen_inside_fails() -> None:
+    unseen = Inside(processes=None, filtered=False)
+    found = examine(facts(DOCKER_29_VERSION, DOCKER_29_INFO, inside=unseen))
+    assert failures(found) == ["seccomp: the engine filters no system calls"]
+    assert "seccomp-profile" in next(one.remedy for one in found if one.check == "seccomp")
+
+
+@pytest.mark.parametrize(("processes", "state"), [(None, "ok"), (100_000, "ok"), (1024, "warn")])
+def test_ulimits__of_processes_are_one_for_all_sessions(processes: int | None, state: str) -> None:
+    seen = Inside(processes=processes, filtered=True)
+    assert (
+        states(examine(facts(DOCKER_29_VERSION, DOCKER_29_INFO, inside=seen)))["ulimits"] == state
+    )
+
+
+def test_ulimits__that_nobody_looked_at_are_not_judged() -> None:
+    found = examine(facts(DOCKER_29_VERSION, DOCKER_29_INFO, inside=None))
+    assert "ulimits" not in states(found)
+    assert failures(found) == []
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (PRINTED, Inside(processes=94_117, filtered=True)),
+        (PRINTED.replace("94117", "unlimited", 1), Inside(processes=None, filtered=True)),
+        (PRINTED.replace("Seccomp:\t2", "Seccomp:\t0"), Inside(processes=94_117, filtered=False)),
+        ("", None),
+        ("cat: /proc/self/status: No such file or directory", None),
+    ],
+)
+def test_inside__is_read_of_what_the_kernel_prints(printed: str, expected: Inside | None) -> None:
+    assert inside(printed) == expected
 
 
 def test_io_uring__refused_by_the_engine_or_by_the_kernel() -> None:
