@@ -1,8 +1,8 @@
 """Tells the control plane, as the worker, what was denied to it.
 
-Equal denials of a short time are one with a count. Of different ones there are so many in a batch;
-what does not fit is counted. A batch is told again under its id until it was taken or refused, and
-only then the next: what waits meanwhile is bounded by the same number.
+Equal denials of a short time are one with a count. Of different ones so many are told in a minute;
+the others are counted. A batch is told again under its id until it was taken or refused, and only
+then the next: what waits meanwhile is bounded by the same number.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from contracts.egress import Denial, TellDenials
 
 BATCH = 200
 """As `TellDenials` allows; the last place is kept for the number of those that did not fit."""
+PER_SECONDS = 60.0
+"""So long lasts the room of one batch: each becomes an event of the session."""
 MORE = "more_denials"
 """The rule of an entry that stands for `count` others."""
 RETRY_FIRST = 0.5
@@ -41,6 +43,9 @@ class Telling:
         self._gather_seconds = gather_seconds
         self._waiting: dict[Key, Denial] = {}
         self._more = 0
+        self._began = 0.0
+        self._entered = 0
+        """Since then."""
         self._batch: TellDenials | None = None
         """Under way: it keeps its id and what is in it."""
         self._task: asyncio.Task[None] | None = None
@@ -50,7 +55,7 @@ class Telling:
         known = self._waiting.get(key)
         if known is not None:
             self._waiting[key] = msgspec.structs.replace(known, count=known.count + denial.count)
-        elif len(self._waiting) < BATCH - 1:
+        elif self._room():
             self._waiting[key] = denial
         else:
             self._more += denial.count
@@ -74,6 +79,15 @@ class Telling:
         if (left := self._next()) is not None:
             _dropped(left)
 
+    def _room(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now - self._began >= PER_SECONDS:
+            self._began, self._entered = now, 0
+        if max(self._entered, len(self._waiting)) >= BATCH - 1:
+            return False
+        self._entered += 1
+        return True
+
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._gather_seconds)
@@ -85,7 +99,7 @@ class Telling:
             self._batch = None
 
     def _next(self) -> TellDenials | None:
-        if self._batch is None and self._waiting:
+        if self._batch is None and (self._waiting or self._more):
             denials = list(self._waiting.values())
             if self._more:
                 denials.append(_more(self._more))

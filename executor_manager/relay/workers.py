@@ -188,7 +188,9 @@ class Workers:
             request.raw_path,
             request.headers.get("Host", ""),
         )
-        if isinstance(decision, ToIndex):
+        if isinstance(decision, ToIndex) and request.body_exists:
+            passed = Denied("body")
+        elif isinstance(decision, ToIndex):
             passed = await self._indexes.forward(request, decision, worker.streams, worker.room)
         elif isinstance(decision, Denied):
             passed = decision

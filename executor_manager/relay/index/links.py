@@ -11,10 +11,11 @@ from contracts.relay import NamedUpstream
 from executor_manager.relay.index.paths import FILES, is_own_file, is_page, origin
 
 _A = re.compile(
-    r"""<a\s(?:[^>"']|"[^"]{0,8192}"|'[^']{0,8192}'){0,8192}>""",  # some leave a > in a value
+    # some leave a > in a value; a < begins another tag, so that no text costs more than once
+    r"""<a\s(?:[^<>"']|"[^"]{0,8192}"|'[^']{0,8192}'){0,8192}>""",
     re.IGNORECASE,
 )
-_BASE = re.compile(r"<base\s[^>]*>", re.IGNORECASE)
+_BASE = re.compile(r"<base\s[^<>]*>", re.IGNORECASE)
 _HREF = re.compile(r"""(\shref\s*=\s*)("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
 _PATH_SAFE = "/%!$&'()*+,;=:@-._~"
 

@@ -92,9 +92,11 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 def _file_base(upstream: NamedUpstream, path: str) -> str | None:
+    if not path.startswith(FILES):
+        return upstream.url.rstrip("/") + path if is_own_file(upstream, path) else None
     found = _OF_HOST.fullmatch(path)
     if found is None:
-        return upstream.url.rstrip("/") + path if is_own_file(upstream, path) else None
+        return None
     number = int(found[1])
     if number >= len(upstream.file_hosts):
         return None

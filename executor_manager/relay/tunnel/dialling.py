@@ -24,3 +24,15 @@ async def dial(
             except (TimeoutError, OSError):
                 continue
     return None
+
+
+async def close_within(writer: asyncio.StreamWriter, seconds: float) -> None:
+    """Whoever does not take what is left has it cut: closing alone would wait for ever."""
+    writer.close()
+    try:
+        async with asyncio.timeout(seconds):
+            await writer.wait_closed()
+    except OSError:
+        pass
+    finally:
+        writer.transport.abort()

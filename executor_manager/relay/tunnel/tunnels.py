@@ -13,7 +13,7 @@ from executor_manager.relay.settings import Settings
 from executor_manager.relay.tunnel.addresses import Address, Network, may_dial
 from executor_manager.relay.tunnel.allowance import Allowance
 from executor_manager.relay.tunnel.asked import Asked, check_allowed, read_connect
-from executor_manager.relay.tunnel.dialling import Connection, dial
+from executor_manager.relay.tunnel.dialling import Connection, close_within, dial
 from executor_manager.relay.tunnel.hello import ALERT, read_hello
 from executor_manager.relay.tunnel.pipe import Pipe
 from executor_manager.relay.tunnel.refusals import (
@@ -28,6 +28,9 @@ UPSTREAM = "tunnel"
 """What denials of tunnels have as their upstream."""
 BUFFER_BYTES = 32 * 1024
 """Of one direction, before its sender has to wait; twice that is read at most."""
+BYTES = "bytes"
+CLOSE_SECONDS = 5.0
+"""For what was passed on to be taken, after the end of both directions."""
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 _log = get_logger()
@@ -77,7 +80,7 @@ class Tunnels:
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             _log.debug("tunnel_cut", worker=self._policy.worker_id, error=type(error).__name__)
         finally:
-            writer.close()
+            await close_within(writer, CLOSE_SECONDS)
 
     async def _serve(self, asked: Asked, inside: Connection) -> None:
         with self._counted(asked):
@@ -87,15 +90,19 @@ class Tunnels:
                 await self._pass(asked, inside, outside)
             except TunnelRefused as refused:
                 self._note(refused, asked)
-                inside[1].write(ALERT if refused.tls else b"")
                 outside[1].transport.abort()
+                if refused.tls:
+                    inside[1].write(ALERT)
+                elif refused.rule == BYTES:
+                    inside[1].transport.abort()
             except BaseException:
                 # what is cut must not look as if it had ended
                 inside[1].transport.abort()
                 outside[1].transport.abort()
                 raise
             finally:
-                outside[1].close()
+                # for as long as it holds a connection it counts
+                await close_within(outside[1], CLOSE_SECONDS)
 
     async def _pass(self, asked: Asked, inside: Connection, outside: Connection) -> None:
         try:
@@ -118,7 +125,7 @@ class Tunnels:
         if len(self._open) >= tunnels.connections:
             raise _too_much("connections", asked)
         if not self._allowance.left(mib_per_hour=tunnels.mib_per_hour):
-            raise _too_much("bytes", asked)
+            raise _too_much(BYTES, asked)
         self._open[task] = asked
         try:
             yield
@@ -161,7 +168,7 @@ class Tunnels:
         """Raises `TunnelRefused`."""
         limit = self._policy.tunnels.mib_per_hour if self._policy.tunnels else 0
         if not self._allowance.take(size, mib_per_hour=limit):
-            raise TunnelRefused("bytes")
+            raise TunnelRefused(BYTES)
 
     def _note(self, refused: TunnelRefused, asked: Asked | None = None) -> None:
         self._denials.note(

@@ -15,7 +15,7 @@ from chassis.ids import new_id
 from contracts.relay import RELAY_DELETE, RELAY_PUT, RelayPolicy
 from contracts.wire import Empty
 from tests.executor_manager.relay.witness import Request, Witness
-from tests.executor_manager.relays import TOKEN, Relay, Upstream
+from tests.executor_manager.relays import TOKEN, Bound, Relay, Upstream
 
 SIGNED = (
     "/objects/bucket/p/s/packs/a%3Db?X-Amz-SignedHeaders=content-md5%3Bhost&X-Amz-Signature=ab12"
@@ -207,6 +207,25 @@ async def test_restart__binds_again_when_policies_are_pushed_again(
     await relay.bind(worker.worker_id, token="fresh")
     await worker.ask(f"/internal/v1/workers/{worker.worker_id}/restore")
     assert upstream.seen[-1].headers["authorization"] == "Bearer fresh"
+
+
+async def test_restart__ends_tunnels_and_there_are_none_until_they_are_pushed(
+    relay: Relay,
+) -> None:
+    worker = await relay.bind(upstreams=[])
+    agent = Bound(worker.worker_id, worker.path.parent.parent / "agent" / "agent.sock")
+    reader, writer = await asyncio.open_unix_connection(str(agent.path))
+    writer.write(b"CONNECT files.example.org:443 HTTP/1.1\r\n")
+    await relay.kill()
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    await relay.start()
+    with pytest.raises(ConnectionRefusedError):
+        await agent.send(b"CONNECT files.example.org:443 HTTP/1.1\r\n\r\n")
+    await relay.bind(worker.worker_id, upstreams=[])
+    answer = await agent.send(b"CONNECT files.example.org:443 HTTP/1.1\r\n\r\n")
+    assert b'"rule":"no_tunnels"' in answer
 
 
 async def test_a_fresh_token__needs_no_new_socket(relay: Relay, upstream: Upstream) -> None:

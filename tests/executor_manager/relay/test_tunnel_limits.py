@@ -10,7 +10,8 @@ import pytest
 from contracts.egress import EgressHost
 from executor_manager.relay.tunnel.addresses import Address
 from executor_manager.relay.tunnel.allowance import MIB, Allowance
-from executor_manager.relay.tunnel.resolving import AT_ONCE, Names, Resolver
+from executor_manager.relay.tunnel.dialling import close_within
+from executor_manager.relay.tunnel.resolving import AT_ONCE, Names, Resolver, system_lookup
 from tests.executor_manager.relay.hellos import client_hello
 from tests.executor_manager.relay.tunnelling import (
     HOST,
@@ -112,6 +113,27 @@ async def test_a_tunnel_that_is_idle__is_cut_and_one_that_moves_is_not(short_dir
         assert await ended(tunnel[0])
 
 
+async def test_what_nobody_takes__does_not_keep_a_connection() -> None:
+    """Closed alone, it would be kept until all was read, which may be never."""
+    accepted: asyncio.Queue[asyncio.StreamReader] = asyncio.Queue()
+
+    async def never_read(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await accepted.put(reader)
+
+    listener = await asyncio.start_server(never_read, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await accepted.get()
+    writer.write(b"x" * 64 * MIB)
+    assert writer.transport.get_write_buffer_size() > 0
+    async with asyncio.timeout(5):
+        await close_within(writer, 0.2)
+        await asyncio.sleep(0)
+    assert writer.get_extra_info("socket").fileno() == -1
+    listener.close()
+
+
 @pytest.mark.parametrize("sent", [b"", client_hello(HOST)[:100]], ids=["nothing", "a part"])
 async def test_a_hello_that_is_slow__is_not_waited_for(short_dir: Path, sent: bytes) -> None:
     async with (
@@ -143,6 +165,12 @@ async def test_a_head_that_does_not_end__is_not_waited_for(short_dir: Path, sent
         writer.write(sent)
         assert await ended(reader)
         writer.close()
+
+
+def test_the_systems_names__are_asked_with_all_their_addresses() -> None:
+    found = system_lookup("localhost")
+    assert ip_address("127.0.0.1") in found
+    assert len(found) == len(set(found))
 
 
 async def test_a_name_that_is_slow__is_not_waited_for_and_holds_up_no_other_worker(

@@ -3,14 +3,12 @@
 import asyncio
 import http.client
 import ssl
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
 import pytest
 
-import executor.agents.loopback
 from contracts.egress import EgressHost
 from tests.executor_manager.relay.hellos import client_hello, in_records
 from tests.executor_manager.relay.tunnelling import (
@@ -21,6 +19,7 @@ from tests.executor_manager.relay.tunnelling import (
     TlsServer,
     echoed,
     ended,
+    loopback,
     relay_in_process,
 )
 
@@ -163,18 +162,6 @@ async def test_a_worker_that_is_gone__has_no_tunnel(agent: Agent, server: TlsSer
     writer.close()
 
 
-async def loopback(path: Path) -> tuple[asyncio.subprocess.Process, int]:
-    module = executor.agents.loopback.__file__
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", module, "0", str(path)),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(10):
-        line = await process.stdout.readline()
-    return process, int(line.split()[1])
-
-
 ECHO_HTTP = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwhole"
 
 
@@ -204,8 +191,7 @@ async def test_ordinary_clients__take_the_loopback_pipe_for_their_proxy(
 ) -> None:
     port, trusting = https_port
     agent = await relay.bind_tunnels(EgressHost(host=HOST, port=port))
-    process, proxy = await loopback(agent.path)
-    try:
+    async with loopback(agent.path) as proxy:
         async with httpx.AsyncClient(
             proxy=f"http://127.0.0.1:{proxy}", verify=trusting, trust_env=False
         ) as client:
@@ -223,9 +209,6 @@ async def test_ordinary_clients__take_the_loopback_pipe_for_their_proxy(
             return client.getresponse().read()
 
         assert await asyncio.to_thread(standard_library) == b"whole"
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def test_a_host_that_does_not_answer__is_told_and_is_no_denial(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+import executor.agents.loopback
 from chassis.ids import new_id
 from contracts.egress import EgressHost
 from contracts.relay import NamedUpstream, RelayPolicy, RelayRoutes, Tunnels
@@ -209,6 +211,23 @@ class Agent:
             return b""
         finally:
             writer.close()
+
+
+@asynccontextmanager
+async def loopback(path: Path) -> AsyncGenerator[int]:
+    """The pipe of a session's own, to an agent's socket; its port."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", executor.agents.loopback.__file__, "0", str(path)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(10):
+            line = await process.stdout.readline()
+        yield int(line.split()[1])
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def echoed(connection: Connection, text: bytes) -> bytes:
