@@ -33,7 +33,7 @@ STALL_SECONDS = 5.0
 
 TICK_SECONDS = 0.05
 TICK_BYTES = 512 * 1024
-TICK_BUSY_SECONDS = 0.01
+TICK_BUSY_SECONDS = 0.015
 """What a terminal may cost within a tick: bytes, and time of the executor's."""
 
 RESIZE_SECONDS = 0.05
@@ -193,7 +193,7 @@ class Terminal:
 
     def _readable(self) -> None:
         assert self._master is not None  # noqa: S101  # it is no reader any more otherwise
-        began = time.monotonic()
+        began = time.thread_time()
         try:
             content = os.read(self._master, READ_BYTES)
         except BlockingIOError:
@@ -218,7 +218,7 @@ class Terminal:
         if now > self._tick_ends:
             self._tick_ends, self._tick_bytes, self._tick_busy = now + TICK_SECONDS, 0, 0.0
         self._tick_bytes += size
-        self._tick_busy += now - began
+        self._tick_busy += time.thread_time() - began
         if self._tick_bytes > TICK_BYTES or self._tick_busy > TICK_BUSY_SECONDS:
             self._timer = self._loop.call_later(self._tick_ends - now, self._next_tick)
 

@@ -256,13 +256,13 @@ async def test_flood__is_held_up_by_the_only_viewer(executor: Running, see: See)
     async with see() as viewer:
         await viewer.is_told(Attached)
         viewer.hold()
-        await viewer.enter("yes | head -c 50000000; echo fin''ished\r")
+        await viewer.enter("yes | head -c 12000000; echo fin''ished\r")
         held_at = await at_rest(lambda: io_of("yes"))
-        assert held_at < 8 * MIB
+        assert held_at < 6 * MIB
         assert (await executor.status()).phase is ExecutorPhase.READY
         viewer.go_on()
         await viewer.sees("finished", 60)
-        assert viewer.count > 50_000_000
+        assert viewer.count > 12_000_000
         assert not any(isinstance(one, Skipped) for one in viewer.told)
 
 
@@ -296,7 +296,7 @@ async def test_slow_viewer__holds_up_nobody_and_is_told_what_it_missed(
     ):
         await slow.is_told(Attached)
         slow.hold()
-        await fast.enter("yes | head -c 20000000; echo fin''ished\r")
+        await fast.enter("yes | head -c 5000000; echo fin''ished\r")
         await fast.sees("finished", 60)
         assert not any(isinstance(one, Skipped) for one in fast.told)
         slow.go_on()
@@ -311,7 +311,7 @@ async def test_viewer_that_takes_nothing__is_given_up(
     async with see() as viewer:
         await viewer.is_told(Attached)
         viewer.hold()
-        await viewer.enter("yes | head -c 30000000 > /dev/tty; touch fin''ished\r")
+        await viewer.enter("yes | head -c 8000000 > /dev/tty; touch fin''ished\r")
         finished = executor.place / "workspace" / "finished"
         await met(finished.exists, "it goes on without its viewer", 30)
 
