@@ -95,7 +95,7 @@ async def test_a_page_and_its_file__are_read_through_the_relay(
         headers="Accept: text/html\r\nCookie: a=b\r\nX-Data: secret\r\nAuthorization: x\r\n",
     )
     assert answer.startswith(b"HTTP/1.1 200")
-    assert b'ETag: "1"' in answer
+    assert b'Etag: "1"' in answer
     assert body_of(answer) == b'<a href="/pypi/-/files/0/p/b-1.whl#sha256=ab" data-yanked="">b</a>'
     sent = set(index.headers[0]) - {"host", "connection"}
     assert sent == {"accept", "accept-encoding"}
