@@ -17,6 +17,7 @@ HANDED_ON = frozenset(
     {
         "reason",
         "ending",
+        "ended.reason",
         "entry.reason",
         "failure.reason",
         "result.reason",

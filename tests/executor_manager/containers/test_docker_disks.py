@@ -247,7 +247,7 @@ def test_helper_that_cannot__is_told_of_and_limits_are_watched(
         def holds_quota(self, _name: str) -> bool:
             return False
 
-    disks.look(NoQuota(), "x")  # type: ignore[arg-type]
+    disks.look(NoQuota(), "x")  # type: ignore[arg-type] # the one answer that is asked for
     assert (disks.means, disks.problem) == ("watch", "no loop devices")
     assert disks.means_for(SMALL) == "watch"
 
