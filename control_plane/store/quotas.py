@@ -99,7 +99,8 @@ async def in_the_way(
 
 def _defaults(records: list[asyncpg.Record]) -> DefaultLimits:
     by_subject = {record["subject"]: _quota(record) for record in records}
-    return DefaultLimits(project=by_subject["project"], user=by_subject["user"])
+    none = Quota()
+    return DefaultLimits(project=by_subject.get("project", none), user=by_subject.get("user", none))
 
 
 def _quota(record: asyncpg.Record, prefix: str = "") -> Quota:

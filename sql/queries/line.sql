@@ -27,7 +27,7 @@ full_projects AS MATERIALIZED (
   SELECT w.project_id AS id
   FROM waiting w
   JOIN projects p ON p.id = w.project_id
-  JOIN default_limits d ON d.subject = 'project'
+  LEFT JOIN default_limits d ON d.subject = 'project'
   WHERE coalesce(p.max_workers, d.max_workers) <=
         (SELECT count(*) FROM session_workers s WHERE s.project_id = w.project_id
          AND s.released_at IS NULL AND s.superseded_at IS NULL)

@@ -1,19 +1,19 @@
 -- name: limited
 -- Which of projects $1 and users $2 have a limit of workers; a hint, before their rows are locked.
-SELECT p.id FROM projects p JOIN default_limits d ON d.subject = 'project'
+SELECT p.id FROM projects p LEFT JOIN default_limits d ON d.subject = 'project'
 WHERE p.id = ANY($1::uuid[]) AND coalesce(p.max_workers, d.max_workers) IS NOT NULL
 UNION ALL
-SELECT u.id FROM users u JOIN default_limits d ON d.subject = 'user'
+SELECT u.id FROM users u LEFT JOIN default_limits d ON d.subject = 'user'
 WHERE u.id = ANY($2::uuid[]) AND coalesce(u.max_workers, d.max_workers) IS NOT NULL
 
 -- name: bounded
 -- Whether project $1 or user $2 has any limit; a hint, as above.
 SELECT EXISTS (
-  SELECT FROM projects p JOIN default_limits d ON d.subject = 'project'
+  SELECT FROM projects p LEFT JOIN default_limits d ON d.subject = 'project'
   WHERE p.id = $1 AND coalesce(p.max_workers, p.max_queued, p.runs_per_hour,
                                d.max_workers, d.max_queued, d.runs_per_hour) IS NOT NULL
 ) OR EXISTS (
-  SELECT FROM users u JOIN default_limits d ON d.subject = 'user'
+  SELECT FROM users u LEFT JOIN default_limits d ON d.subject = 'user'
   WHERE u.id = $2 AND coalesce(u.max_workers, u.max_queued, u.runs_per_hour,
                                d.max_workers, d.max_queued, d.runs_per_hour) IS NOT NULL
 )
@@ -32,13 +32,13 @@ SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 SELECT p.id, coalesce(p.max_workers, d.max_workers) -
              (SELECT count(*) FROM session_workers w
               WHERE w.project_id = p.id AND w.released_at IS NULL AND w.superseded_at IS NULL)::int AS room
-FROM projects p JOIN default_limits d ON d.subject = 'project'
+FROM projects p LEFT JOIN default_limits d ON d.subject = 'project'
 WHERE p.id = ANY($1::uuid[]) AND coalesce(p.max_workers, d.max_workers) IS NOT NULL
 UNION ALL
 SELECT u.id, coalesce(u.max_workers, d.max_workers) -
              (SELECT count(*) FROM session_workers w
               WHERE w.user_id = u.id AND w.released_at IS NULL AND w.superseded_at IS NULL)::int
-FROM users u JOIN default_limits d ON d.subject = 'user'
+FROM users u LEFT JOIN default_limits d ON d.subject = 'user'
 WHERE u.id = ANY($2::uuid[]) AND coalesce(u.max_workers, d.max_workers) IS NOT NULL
 
 -- name: use_of_project
@@ -61,7 +61,7 @@ SELECT p.id, 'project' AS subject, f.max_workers, f.max_queued, f.runs_per_hour,
         WHERE s.subject_id = p.id AND s.at > clock_timestamp() - interval '1 hour'
         ORDER BY s.at DESC OFFSET coalesce(f.runs_per_hour, 1) - 1 LIMIT 1) AS full_for
 FROM projects p
-JOIN default_limits d ON d.subject = 'project'
+LEFT JOIN default_limits d ON d.subject = 'project'
 CROSS JOIN LATERAL (SELECT coalesce(p.max_workers, d.max_workers) AS max_workers,
                            coalesce(p.max_queued, d.max_queued) AS max_queued,
                            coalesce(p.runs_per_hour, d.runs_per_hour) AS runs_per_hour) AS f
@@ -86,7 +86,7 @@ SELECT p.id, 'user' AS subject, f.max_workers, f.max_queued, f.runs_per_hour,
         WHERE s.subject_id = p.id AND s.at > clock_timestamp() - interval '1 hour'
         ORDER BY s.at DESC OFFSET coalesce(f.runs_per_hour, 1) - 1 LIMIT 1) AS full_for
 FROM users p
-JOIN default_limits d ON d.subject = 'user'
+LEFT JOIN default_limits d ON d.subject = 'user'
 CROSS JOIN LATERAL (SELECT coalesce(p.max_workers, d.max_workers) AS max_workers,
                            coalesce(p.max_queued, d.max_queued) AS max_queued,
                            coalesce(p.runs_per_hour, d.runs_per_hour) AS runs_per_hour) AS f
@@ -106,7 +106,9 @@ UPDATE projects SET max_workers = $2, max_queued = $3, runs_per_hour = $4 WHERE 
 UPDATE users SET max_workers = $2, max_queued = $3, runs_per_hour = $4 WHERE id = $1
 
 -- name: set_default
-UPDATE default_limits SET max_workers = $2, max_queued = $3, runs_per_hour = $4 WHERE subject = $1
+INSERT INTO default_limits (subject, max_workers, max_queued, runs_per_hour) VALUES ($1, $2, $3, $4)
+ON CONFLICT (subject) DO UPDATE SET max_workers = excluded.max_workers, max_queued = excluded.max_queued,
+                                    runs_per_hour = excluded.runs_per_hour
 
 -- name: defaults
 SELECT subject, max_workers, max_queued, runs_per_hour FROM default_limits
@@ -126,8 +128,8 @@ SELECT CASE
   END AS subject
 FROM runs r
 JOIN projects p ON p.id = r.project_id
-JOIN default_limits dp ON dp.subject = 'project'
-JOIN default_limits du ON du.subject = 'user'
+LEFT JOIN default_limits dp ON dp.subject = 'project'
+LEFT JOIN default_limits du ON du.subject = 'user'
 LEFT JOIN users u ON u.id = r.user_id
 WHERE r.id = $1 AND r.state = 'queued' AND r.available_at <= clock_timestamp()
   AND NOT EXISTS (SELECT FROM session_workers w WHERE w.session_id = r.session_id
@@ -141,7 +143,7 @@ WITH full_ones AS MATERIALIZED (
          (SELECT count(*) FROM runs r WHERE r.project_id = p.id AND r.state = 'queued' AND r.available_at <= now()
           AND NOT EXISTS (SELECT FROM session_workers w WHERE w.session_id = r.session_id
                           AND w.released_at IS NULL AND w.superseded_at IS NULL)) AS wanted
-  FROM projects p JOIN default_limits d ON d.subject = 'project'
+  FROM projects p LEFT JOIN default_limits d ON d.subject = 'project'
   WHERE coalesce(p.max_workers, d.max_workers) IS NOT NULL
     AND EXISTS (SELECT FROM runs r WHERE r.project_id = p.id AND r.state = 'queued')
   UNION ALL
@@ -150,7 +152,7 @@ WITH full_ones AS MATERIALIZED (
           AND r.state = 'queued' AND r.available_at <= now()
           AND NOT EXISTS (SELECT FROM session_workers w WHERE w.session_id = r.session_id
                           AND w.released_at IS NULL AND w.superseded_at IS NULL))
-  FROM users u JOIN default_limits d ON d.subject = 'user'
+  FROM users u LEFT JOIN default_limits d ON d.subject = 'user'
   WHERE coalesce(u.max_workers, d.max_workers) IS NOT NULL
     AND EXISTS (SELECT FROM runs r WHERE r.user_id = u.id AND r.state IN ('pending', 'queued'))
 )

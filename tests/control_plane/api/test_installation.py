@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.managers import Claim, Heartbeat, Register
+from contracts.managers import AgentOffer, Claim, Heartbeat, Register
 from control_plane.app import ROUTES
 from control_plane.bootstrap import bootstrap
 from control_plane.routes.policies import Policy
@@ -169,7 +169,11 @@ async def test_patch__that_is_wrong_names_the_field(
 
 def registration(manager: UUID) -> Register:
     return Register(
-        manager_id=manager, name="host", backend="process", max_workers=4, agents=[], url=""
+        manager_id=manager,
+        name="host",
+        backend="process",
+        max_workers=4,
+        agents=[AgentOffer(agent="scripted")],
     )
 
 

@@ -167,7 +167,8 @@ async def test_workers__of_both_limits_the_smaller_one_counts(office: Office) ->
 
 
 async def test_default__counts_where_there_is_no_own_limit(office: Office) -> None:
-    await office.execute("UPDATE default_limits SET max_workers = 2 WHERE subject = 'user'")
+    async with office.database.unit() as unit:
+        await quotas.set_default(unit, "user", Quota(max_workers=2))
     mine, theirs, project = await user(office), await user(office), await office.project()
     await limit(office, "user", theirs, max_workers=3)
     await sent(office, project, 5, by=mine)
