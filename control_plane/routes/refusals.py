@@ -48,7 +48,7 @@ RULES = (
         _fields(
             "privileged cap caps capabilities capadd capdrop securityopt securityopts seccomp"
             " apparmor selinux nonewprivileges readonlyrootfs user uid gid groupadd userns"
-            " usernsmode sysctl sysctls ulimit ulimits devicecgrouprules oomscoreadj gpus"
+            " usernsmode sysctl sysctls ulimit ulimits devicecgrouprules oomscoreadj"
         ),
     ),
     Rule(

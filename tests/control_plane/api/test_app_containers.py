@@ -142,7 +142,7 @@ async def test_any_body__what_nobody_may_say_of_a_container_is_refused_with_the_
         ("POST", "/api/v1/sessions", {}, field),
         ("POST", f"/api/v1/sessions/{session['id']}/messages", {"text": "hi"}, field),
         ("PATCH", f"/api/v1/session-workers/{session['id']}", {}, field),
-        ("POST", "/api/v1/tasks", {"title": "t", "prompt": "p"}, field),
+        ("POST", "/api/v1/tasks", {"title": "t"}, field),
     ]
     for method, path, body, name in bodies:
         require_refused(
