@@ -61,7 +61,7 @@ class Wire:
     async def upgraded(self, head: h11.Request) -> Duplex:
         """Raises `h11.ProtocolError` where the request is no handshake, and `OSError`."""
         # loaded when somebody opens a terminal: no start waits for it
-        from chassis.websocket import accepted, accepts  # noqa: PLC0415
+        from chassis.websocket import accepted, accepts  # noqa: PLC0415 - only where one is opened
 
         fields = fields_of(head)
         key = fields.get("sec-websocket-key", "")

@@ -21,6 +21,29 @@ class ManagerMetrics(Metrics):
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._count_warm()
+        self.restarts = Counter(
+            "berth_worker_restarts_total",
+            "Executors started again in the same epoch",
+            registry=self.registry,
+        )
+        self.kept = Counter(
+            "berth_workers_kept_total",
+            "Superseded workers that could not save aside",
+            registry=self.registry,
+        )
+        self.stuck = Gauge(
+            "berth_manager_workers_stuck",
+            "Workers that the backend refuses to end or remove: tried again, ever more rarely",
+            registry=self.registry,
+        )
+        self.strangers = Gauge(
+            "berth_manager_strangers",
+            "Containers that look like ours and that nobody knows: reported, never touched",
+            registry=self.registry,
+        )
+
+    def _count_warm(self) -> None:
         self.warm = Gauge(
             "berth_warm_containers",
             "Containers that wait for a session: wanted, and ready",
@@ -45,20 +68,5 @@ class ManagerMetrics(Metrics):
             "berth_warm_age_seconds",
             "How long a warm container had waited when it was used",
             buckets=AGES,
-            registry=self.registry,
-        )
-        self.restarts = Counter(
-            "berth_worker_restarts_total",
-            "Executors started again in the same epoch",
-            registry=self.registry,
-        )
-        self.kept = Counter(
-            "berth_workers_kept_total",
-            "Superseded workers that could not save aside",
-            registry=self.registry,
-        )
-        self.strangers = Gauge(
-            "berth_manager_strangers",
-            "Containers that look like ours and that nobody knows: reported, never touched",
             registry=self.registry,
         )

@@ -106,7 +106,7 @@ class Own:
             stderr=subprocess.PIPE,
             env={"PATH": os.defpath, "BERTH_KEY": KEY, "TERM": "xterm", "HOME": "/tmp"},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - a child of one thread
         )
         os.close(slave)
 

@@ -121,7 +121,7 @@ def test_json_pages__keep_all_but_the_urls_of_files() -> None:
     links = Links(PYPI, "https://index.test/simple/b/", "")
     new = msgspec.json.decode(rewrite_simple(msgspec.json.encode(page), links))
     assert new["files"][0].pop("url") == "/pypi/-/files/0/p/b-1.whl"
-    page["files"][0].pop("url")  # type: ignore[union-attr, index]
+    page["files"][0].pop("url")  # type: ignore[union-attr, index] # as made above
     assert new == page
 
 
@@ -148,7 +148,7 @@ def test_npm_documents__keep_all_but_their_tarballs() -> None:
         f"http://{HERE}/npm/-/files/0/x/b-2.0.0.tgz",
         "https://elsewhere.test/b-3.0.0.tgz",
     ]
-    for one in whole["versions"].values():  # type: ignore[union-attr]
+    for one in whole["versions"].values():  # type: ignore[union-attr] # as made above
         one["dist"].pop("tarball")
     assert new == whole
     single = version("1.0.0", "https://registry.test/@s/b/-/b-1.0.0.tgz")

@@ -118,7 +118,7 @@ async def test_what_nobody_takes__does_not_keep_a_connection() -> None:
     accepted: asyncio.Queue[asyncio.StreamReader] = asyncio.Queue()
 
     async def never_read(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        reader._transport.pause_reading()  # type: ignore[attr-defined] # no public way
         await accepted.put(reader)
 
     listener = await asyncio.start_server(never_read, "127.0.0.1", 0)

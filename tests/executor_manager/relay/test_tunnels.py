@@ -127,7 +127,7 @@ async def test_a_reader_that_does_not_read__holds_up_its_sender(
 ) -> None:
     """What is between them is bounded: buffers of sockets, and the relay's."""
     reader, writer = await agent.tunnel(server)
-    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    reader._transport.pause_reading()  # type: ignore[attr-defined] # no public way
     sent, part = 0, b"x" * 65536
     try:
         async with asyncio.timeout(2):
