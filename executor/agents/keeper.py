@@ -31,6 +31,8 @@ THREADS = 17
 FIRST_TO_DIE = "1000"
 """`oom_score_adj` of the agent, inherited by all of it: memory that it fills costs it its own
 processes, not those that are to save its work, however eagerly their container is offered."""
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""By the interpreter, for itself: who inherits that hears of no reader that left."""
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 
@@ -150,6 +152,8 @@ class Keeper:
                 take_terminal()
                 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                for ours in IGNORED:
+                    signal.signal(ours, signal.SIG_DFL)
                 os.chdir(self._directory)
                 with contextlib.suppress(OSError):  # it is offered more eagerly already
                     Path("/proc/self/oom_score_adj").write_text(FIRST_TO_DIE)

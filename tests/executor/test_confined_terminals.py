@@ -58,7 +58,7 @@ async def test_terminal__is_the_agents_user_with_nothing_and_owns_its_tty(
                 " touch mine; cat /proc/$PPID/environ; ls ../spool; echo en''d\r"
             )
             shown = await viewer.sees("end\r\n")
-    assert f"\r\n{identity.uid}\r\n".encode() in shown
+    assert f"\r{identity.uid}\r\n".encode() in shown
     assert shown.count(b"0000000000000000") >= 4
     assert f"tty {identity.uid}".encode() in shown
     assert b"BERTH_" not in shown

@@ -103,7 +103,7 @@ async def test_terminal__is_uid_10001_with_nothing(socket: str) -> None:
             " ls /sys/class/net; echo en''d\r"
         )
         shown = await viewer.sees("end\r\n", 30)
-    assert b"\r\n10001\r\n/workspace\r\n" in shown
+    assert b"\r10001\r\n/workspace\r\n" in shown
     assert b"CapEff:\t0000000000000000" in shown
     assert b"NoNewPrivs:\t1" in shown
     assert b"tty 10001" in shown

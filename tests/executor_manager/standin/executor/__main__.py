@@ -148,7 +148,9 @@ class Control(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def frame(self, kind: int, content: bytes) -> None:
-        self.wfile.write(bytes([0x80 | kind, 126]) + len(content).to_bytes(2, "big") + content)
+        size = len(content)
+        length = bytes([size]) if size < 126 else bytes([126]) + size.to_bytes(2, "big")
+        self.wfile.write(bytes([0x80 | kind]) + length + content)
 
     def unmasked(self) -> bytes | None:
         head = self.rfile.read(2)
