@@ -117,8 +117,9 @@ class AttachedTerminal:
         if self._seen:
             self._own.show(CLEARED)  # what it showed before comes again
         tasks = [
-            asyncio.create_task(self._listen(socket)),
+            # first: what detaches also ends the listening
             asyncio.create_task(self._type(socket)),
+            asyncio.create_task(self._listen(socket)),
             asyncio.create_task(self._resize(socket)),
             asyncio.create_task(_keep(socket)),
         ]

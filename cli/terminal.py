@@ -48,7 +48,7 @@ class OwnTerminal:
     ) -> None:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGWINCH)
         self.show(LEFT_BEHIND)
-        termios.tcsetattr(self._keys, termios.TCSADRAIN, self._before)
+        termios.tcsetattr(self._keys, termios.TCSANOW, self._before)
 
     @property
     def size(self) -> Resize:

@@ -61,7 +61,7 @@ async def test_terminal__is_the_agents_user_with_nothing_and_owns_its_tty(
     assert f"\r{identity.uid}\r\n".encode() in shown
     assert shown.count(b"0000000000000000") >= 4
     assert f"tty {identity.uid}".encode() in shown
-    assert b"BERTH_" not in shown
+    assert b"BERTH_WORKER" not in shown
     assert b"spool.json" not in shown
     assert (place / "workspace" / "mine").stat().st_uid == identity.uid
 

