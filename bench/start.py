@@ -28,6 +28,7 @@ from bench.start_host import (
     granted,
     one_warm,
     own_host,
+    paused,
     remove,
     until_agent_started,
     until_up,
@@ -126,7 +127,7 @@ class Bench:
         await self.host.startup.run(worker)
         await until_up(self.host, worker)
         times.add("restart", time.perf_counter() - begun)
-        await backend.pause(worker.name)
+        await paused(self.host, worker)
         begun = time.perf_counter()
         await backend.resume(worker.name)
         await until_up(self.host, worker)

@@ -15,6 +15,7 @@ from cli.embedded.secret_files import read_secret
 from contracts.executors import ExecutorPhase
 from contracts.managers import AgentOffer, Register
 from executor_manager import wiring
+from executor_manager.containers.errors import BackendError
 from executor_manager.services.workers import Stage, Worker, worker_of
 from executor_manager.settings import Settings
 from executor_manager.wiring import Host
@@ -93,6 +94,16 @@ async def one_warm(host: Host) -> None:
     await pool.run_once(host.startup.fresh)
     pool.size = 0
     assert pool.ready == 1, "no warm container came up"
+
+
+async def paused(host: Host, worker: Worker) -> None:
+    """A kernel that has much to do may not freeze all of its processes at once."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            with contextlib.suppress(BackendError):
+                await host.backend.pause(worker.name)
+                return
+            await asyncio.sleep(0.5)
 
 
 async def until_up(host: Host, worker: Worker) -> None:

@@ -4,6 +4,7 @@ It answers its manager from the first moment on, also when it cannot work: then 
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -28,6 +29,8 @@ from executor.workspace.transfer import Superseded
 
 OVER = frozenset({"already_finished", "stale_attempt"})
 FLUSH_SECONDS = 5.0
+LATER_SECONDS = 10.0
+"""Without a command the agents' half is loaded so long after readiness."""
 
 _log = get_logger()
 
@@ -37,6 +40,7 @@ class Executor:
         self.files = WorkspaceFiles(worker.tree, worker.status)
         self._worker = worker
         self._ready = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._superseding = Superseding(worker)
         self._runs = Runs(worker, self._superseding)
         self.terminals = Terminals(worker, self._runs.save_left)
@@ -82,6 +86,7 @@ class Executor:
         )
 
     async def deliver(self, body: Deliver) -> Delivered:
+        self._wanted.set()
         delivered = await self._commands.deliver(body)
         # commands come from the control plane: it is there
         self._sender.contact()
@@ -93,6 +98,7 @@ class Executor:
 
     async def _activate(self) -> None:
         activation = Activation(self._worker)
+        fresh = self._worker.notes.restored is None
         try:
             restored = await activation.run()
         except Superseded as error:
@@ -105,8 +111,15 @@ class Executor:
             self._worker.status.enter(ExecutorPhase.FAILED, "internal")
         else:
             self._worker.missing_paths = restored.missing_paths
+            if fresh and not self._worker.settings.warm:
+                await self._until_wanted()
             await self._load()
         self._ready.set()
+
+    async def _until_wanted(self) -> None:
+        """Its host may be starting others: it takes most of a second of the processor."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), LATER_SECONDS)
 
     async def _load(self) -> None:
         """Ready already: the first command waits for this, nothing else does."""

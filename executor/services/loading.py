@@ -1,4 +1,4 @@
-"""The agents' half of the executor: loaded when the worker is ready, beside everything else.
+"""The agents' half of the executor: loaded with the first command, or some time after readiness.
 
 The Agent Client Protocol's types take most of a second to load. A worker is ready without them, and
 its first command waits for them; whatever brings them in before that makes every start slow

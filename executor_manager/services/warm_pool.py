@@ -35,6 +35,7 @@ MOST = 64
 WARM = "BERTH_WARM"
 LOOK_SECONDS = 0.02
 ALIVE_SECONDS = 0.5
+PAUSES = 5
 BACKOFF_FIRST = 1.0
 BACKOFF_LONGEST = 60.0
 YIELD_SECONDS = 10.0
@@ -228,9 +229,21 @@ class WarmPool:
         await failpoint("warm.created")
         await self.backend.start(name)
         await self._until_prepared(container)
-        paused = await self.backend.pause(name)
-        if paused.state is not ContainerState.PAUSED:
-            raise StartFailed(f"it is {paused.state} instead of paused")
+        await self._pause(name)
+
+    async def _pause(self, name: str) -> None:
+        """A kernel that has much to do may not freeze all of its processes at once."""
+        for left in reversed(range(PAUSES)):
+            try:
+                paused = await self.backend.pause(name)
+            except BackendError:
+                if not left:
+                    raise
+                await asyncio.sleep(ALIVE_SECONDS)
+            else:
+                if paused.state is not ContainerState.PAUSED:
+                    raise StartFailed(f"it is {paused.state} instead of paused")
+                return
 
     async def _until_prepared(self, container: Container) -> None:
         """It binds its socket when it has loaded all that it will need."""

@@ -59,10 +59,12 @@ async def test_installation__that_is_broken_is_a_named_failure(
     listener = bind(uds=str(place / "control" / "executor.sock"))
     monkeypatch.setitem(sys.modules, "executor.services.runs.attempt", None)
     async with App(settings_at(place)).running(listener):
-        failed = await known.phase(ExecutorPhase.FAILED)
-        assert failed.reason == "agents_not_loaded"
+        # nobody asked for it: it is not even tried
+        assert (await known.phase(ExecutorPhase.READY)).reason == ""
         command = StartRun(id=new_id(), run=run_spec({"text": "x"}))
         assert await known.deliver(command) == []
+        failed = await known.phase(ExecutorPhase.FAILED)
+        assert failed.reason == "agents_not_loaded"
         await known.aclose()
 
 

@@ -12,7 +12,7 @@ from chassis import failpoints
 from chassis.failpoints import FailpointReached
 from chassis.ids import new_id
 from executor_manager.containers import places
-from executor_manager.containers.backend import Container, ContainerState, Identity
+from executor_manager.containers.backend import ContainerState
 from executor_manager.containers.docker_backend import DockerBackend, DockerSite
 from executor_manager.containers.docker_configuration import DockerOptions, labels
 from executor_manager.containers.docker_places import Volumes
@@ -27,10 +27,10 @@ from tests.executor_manager.containers.contract import (
     BackendContract,
     eventually,
     spec,
-    spec_of,
     started,
 )
 from tests.executor_manager.containers.isolation import IsolationContract
+from tests.executor_manager.containers.warm import WarmContract
 from tests.fixtures.engine import RealEngine
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
@@ -75,6 +75,10 @@ class TestDockerIsolation(IsolationContract):
     pass
 
 
+class TestDockerWarm(WarmContract):
+    pass
+
+
 async def test_directories__are_siblings_with_owners_that_keep_the_agent_out(
     backend: DockerBackend, short_dir: Path
 ) -> None:
@@ -90,29 +94,6 @@ async def test_directories__are_siblings_with_owners_that_keep_the_agent_out(
         seen = path.stat()
         assert (seen.st_uid, seen.st_gid, seen.st_mode & 0o7777) == owner
     assert made.control.parent.parent == short_dir / "k"
-
-
-async def test_bound__by_two_at_once_it_is_one_s(backend: DockerBackend) -> None:
-    container = await started(backend, spec_of(Identity.warm(new_id())))
-    await backend.pause(container.name)
-    asked = [spec().identity for _ in range(4)]
-    answers = await asyncio.gather(
-        *(backend.bind(container.name, one) for one in asked), return_exceptions=True
-    )
-    won = [one for one in answers if isinstance(one, Container)]
-    assert len(won) == 1
-    assert [one.identity for one in (await backend.list()).containers] == [won[0].identity]
-
-
-async def test_bound__not_to_a_session_that_has_one_here(backend: DockerBackend) -> None:
-    wanted = spec()
-    present = await backend.adopt_or_create(wanted)
-    container = await started(backend, spec_of(Identity.warm(new_id())))
-    await backend.pause(container.name)
-    with pytest.raises(NameTaken):
-        await backend.bind(container.name, wanted.identity)
-    assert await backend.get(present.name) == present
-    assert [one.name for one in (await backend.list()).warm] == [container.name]
 
 
 async def test_a_create_whose_answer_was_lost__finds_the_same_container(
