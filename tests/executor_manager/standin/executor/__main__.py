@@ -137,7 +137,7 @@ class Control(BaseHTTPRequestHandler):
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
         self.send_header("Connection", "Upgrade")
-        told = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()  # noqa: S324
+        told = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()  # noqa: S324  # as the protocol says
         self.send_header("Sec-WebSocket-Accept", told)
         self.end_headers()
         self.frame(0x1, json.dumps({"type": "exited", "exit_code": len(self.path)}).encode())
