@@ -1,10 +1,5 @@
 """Terminals of a real executor: real PTYs and shells, over its socket."""
 
-import asyncio
-import os
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import msgspec
@@ -15,48 +10,20 @@ from contracts.errors import Code, Problem
 from contracts.executors import ExecutorPhase
 from contracts.spool import SnapshotCommitted
 from contracts.terminals import (
-    EXECUTOR_TTY,
-    MESSAGE_BYTES,
     Attached,
     CloseCode,
     CloseTerminal,
     Exited,
-    InputDropped,
     ReadOnly,
     Resize,
     Resized,
-    Skipped,
 )
-from executor.agents import keeper
-from executor.terminals import terminal as terminals
 from tests.executor.outside import Outside
 from tests.executor.running import Running, running
+from tests.executor.seeing import See, code_of, executor, named, see
 from tests.fixtures.processes import gone, met
-from tests.fixtures.viewer import Watching, watching
 
-See = Callable[..., AbstractAsyncContextManager[Watching]]
-MIB = 1024 * 1024
-
-
-@pytest.fixture
-async def executor(place: Path, outside: Outside) -> AsyncGenerator[Running]:
-    async with running(place, outside) as known:
-        yield known
-
-
-@pytest.fixture
-def see(place: Path) -> See:
-    socket = str(place / "control" / "executor.sock")
-
-    def make(mode: str = "write", **query: object) -> AbstractAsyncContextManager[Watching]:
-        fields = "&".join(f"{name}={value}" for name, value in {"mode": mode, **query}.items())
-        return watching(f"http://x{EXECUTOR_TTY}?{fields}", uds=socket)
-
-    return make
-
-
-def code_of(refused: pytest.ExceptionInfo[Refused]) -> str:
-    return msgspec.json.decode(refused.value.body, type=Problem).code
+__all__ = ["executor", "see"]
 
 
 async def test_shell__is_a_real_terminal_in_the_workspace(
@@ -83,18 +50,6 @@ async def test_keys__reach_the_program_as_signals(executor: Running, see: See) -
         await viewer.sees("\r\n")
         await viewer.enter("echo aga''in\r")
         await viewer.sees("again")
-
-
-def named(name: str) -> list[int]:
-    """Below this process."""
-    return [pid for pid in keeper.descendants(os.getpid()) if _name(pid) == name]
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 async def test_resize__reaches_the_program_and_the_other_viewers(
@@ -250,115 +205,6 @@ async def test_close__ends_the_whole_tree_for_everybody(
         for viewer in (one, other):
             assert (await viewer.is_closed()).code == CloseCode.CLOSED
         await gone(*pids)
-
-
-async def test_flood__is_held_up_by_the_only_viewer(executor: Running, see: See) -> None:
-    async with see() as viewer:
-        await viewer.is_told(Attached)
-        viewer.hold()
-        await viewer.enter("yes | head -c 12000000; echo fin''ished\r")
-        held_at = await at_rest(lambda: io_of("yes"))
-        assert held_at < 6 * MIB
-        assert (await executor.status()).phase is ExecutorPhase.READY
-        viewer.go_on()
-        await viewer.sees("finished", 60)
-        assert viewer.count > 12_000_000
-        assert not any(isinstance(one, Skipped) for one in viewer.told)
-
-
-def io_of(name: str) -> int:
-    """What the processes of this name have written."""
-    written = 0
-    for pid in named(name):
-        for line in Path(f"/proc/{pid}/io").read_text().splitlines():
-            if line.startswith("wchar:"):
-                written += int(line.split()[1])
-    return written
-
-
-async def at_rest(value: Callable[[], int], deadline: float = 20.0) -> int:
-    """Once it no longer changes; nothing tells that."""
-    async with asyncio.timeout(deadline):
-        last = 0
-        while not (now := value()) or now != last:
-            last = now
-            await asyncio.sleep(0.5)
-    return last
-
-
-async def test_slow_viewer__holds_up_nobody_and_is_told_what_it_missed(
-    place: Path, outside: Outside, see: See
-) -> None:
-    async with (
-        running(place, outside, terminal_scrollback_bytes=100_000),
-        see() as fast,
-        see("read") as slow,
-    ):
-        await slow.is_told(Attached)
-        slow.hold()
-        await fast.enter("yes | head -c 5000000; echo fin''ished\r")
-        await fast.sees("finished", 60)
-        assert not any(isinstance(one, Skipped) for one in fast.told)
-        slow.go_on()
-        assert (await slow.is_told(Skipped)).bytes > 0
-        await slow.sees("finished")
-
-
-async def test_viewer_that_takes_nothing__is_given_up(
-    executor: Running, see: See, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("executor.terminals.viewer.SEND_SECONDS", 0.5)
-    async with see() as viewer:
-        await viewer.is_told(Attached)
-        viewer.hold()
-        await viewer.enter("yes | head -c 8000000 > /dev/tty; touch fin''ished\r")
-        finished = executor.place / "workspace" / "finished"
-        await met(finished.exists, "it goes on without its viewer", 30)
-
-
-async def test_flood__leaves_the_executor_its_time(executor: Running, see: See) -> None:
-    async with see() as viewer:
-        await viewer.enter("yes $'\\e[1;31mx\\e]0;y\\a\\e[0m'\r")
-        await viewer.sees("x")
-    worst = 0.0
-    for _ in range(40):
-        began = time.monotonic()
-        await executor.status()
-        worst = max(worst, time.monotonic() - began)
-    assert worst < 0.5, worst
-
-
-async def test_paste__of_100_mb_is_taken_at_the_programs_pace(
-    executor: Running, see: See, place: Path
-) -> None:
-    size = 100 * MIB
-    async with see() as viewer:
-        await viewer.enter(
-            f"stty raw -echo; echo rea''dy; head -c {size} | wc -c > count;"
-            " stty sane; echo do''ne\r"
-        )
-        await viewer.sees("ready")
-        piece = b"p" * MESSAGE_BYTES
-        for _ in range(size // len(piece)):
-            await viewer.enter(piece)
-        await viewer.sees("done", 60)
-        assert not any(isinstance(one, InputDropped) for one in viewer.told)
-    assert int((place / "workspace" / "count").read_text()) == size
-
-
-async def test_paste__that_nobody_reads_is_dropped_and_told(
-    executor: Running, see: See, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(terminals, "STALL_SECONDS", 0.5)
-    async with see() as viewer:
-        await viewer.enter("stty raw -echo; echo rea''dy; sleep 5; stty sane; echo aw''ake\r")
-        await viewer.sees("ready")
-        for _ in range(100):
-            await viewer.enter(b"x" * MESSAGE_BYTES)
-        assert (await viewer.is_told(InputDropped)).bytes > 0
-        await viewer.sees("awake")
-        await viewer.enter("\x15\r\recho he''re\r")
-        await viewer.sees("here")
 
 
 async def test_hostile_output__is_filtered_for_every_viewer(executor: Running, see: See) -> None:
