@@ -12,6 +12,7 @@ from chassis.settings import SettingsError, load
 from chassis.telemetry import configure_tracing, stop_tracing
 from executor import warm
 from executor.app import App
+from executor.call_filter import refuse_calls
 from executor.settings import Settings
 from executor.threads import own_threads
 
@@ -24,6 +25,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    refuse_calls()  # before there is another thread
     configure_logging("executor", settings.log_level)
     _configure_tracing(settings.trace_exporter)
     arm_from(settings.failpoints)

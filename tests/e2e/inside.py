@@ -15,12 +15,11 @@ from uuid import UUID
 from docker.models.containers import Container
 
 from tests.e2e.canaries import held_by, needles
-from tests.e2e.cases import Scene
 from tests.e2e.engine import Engine, spelled, threaded
 from tests.e2e.stack import Stack
-from tests.system.visitor import script
+from tests.system.visitor import Visitor, script
 
-PROBE = (Path(__file__).parent / "probe.py").read_text()
+PROBE, ESCAPES = ((Path(__file__).parent / name).read_text() for name in ("probe.py", "escapes.py"))
 EVERYWHERE = ("169.254.169.254:80", "169.254.170.2:80", "8.8.8.8:53", "1.1.1.1:443")
 EVERYWHERE_6 = ("2606:4700:4700::1111", "fd00:ec2::254")
 NAMES = ["postgres", "s3", "gateway", "control-plane", "host.docker.internal", "example.com"]
@@ -30,6 +29,13 @@ NETWORK = ("interfaces", "tcp", "udp", "names", "raw")
 POWERS = ("capabilities", "privileges", "seccomp", "processes", "devices", "engine", "writing")
 AGENTS = ("doors", "signals", "tracing", "identity", "becoming")
 """What only the agent's uid may not: the container's root is the executor's own."""
+HOLES = ("calls", "spaces", "switches", "hidden", "nodes", "gains", "grants", "lasting", "sockets",
+         "listeners", "neighbours")  # fmt: skip
+FILTERED = ("rings", "families")
+"""What the executor's own filter refuses besides the engine's: to all that it starts."""
+OWN_SOCKETS = ("/berth/agent/agent.sock", "/berth/control/executor.sock",
+               "/berth/control/relay.sock")  # fmt: skip
+"""That only one of them opens to the agent is what `doors` finds."""
 
 Found = dict[str, list[str]]
 
@@ -50,6 +56,7 @@ class Question:
                 "addresses": self.addresses,
                 "names": NAMES,
                 "changed": [change["Path"] for change in changes],
+                "allowed": OWN_SOCKETS,
             }
         )
 
@@ -72,27 +79,41 @@ async def asked_outside(
     engine: Engine, container: Container, question: Question, checks: Iterable[str], *, uid: int
 ) -> Found:
     """A process that the engine starts in the container."""
-    argument = await question.of(checks, container)
-    told = await engine.run(container, "python3", "-I", "-S", "-c", PROBE, argument, uid=uid)
-    assert told.code == 0, told.output[-2000:]
-    return json.loads(told.output)
+    found: Found = {}
+    for source, some in _sources(checks):
+        argument = await question.of(some, container)
+        told = await engine.run(container, "python3", "-I", "-S", "-c", source, argument, uid=uid)
+        assert told.code == 0, told.output[-2000:]
+        found |= json.loads(told.output)
+    return found
 
 
 async def asked_by_agent(
-    scene: Scene, stack: Stack, session: UUID, question: Question, checks: Iterable[str]
+    visitor: Visitor, engine: Engine, session: UUID, question: Question, checks: Iterable[str]
 ) -> Found:
     """The agent's own tool: the probe comes in a prompt and its answer stays in the workspace."""
-    name = f"probe-{uuid.uuid4().hex}"
-    source = base64.b64encode(PROBE.encode()).decode()
-    container = await stack.engine.session(session)
-    argument = shlex.quote(await question.of(checks, container))
-    unpack = f"base64 -d > {name}.py <<'END'\n{source}\nEND\n"
-    command = f"{unpack}python3 -I -S {name}.py {argument} > {name}.json"
-    shadow = await scene.visitor.send(script({"shell": command}), session=session)
-    await scene.visitor.succeeded(shadow, within=90)
-    answer = await stack.engine.file(container, f"/workspace/{name}.json")
-    assert answer, shadow.kinds()
-    return json.loads(answer)
+    found: Found = {}
+    for source, some in _sources(checks):
+        name = f"probe-{uuid.uuid4().hex}"
+        packed = base64.b64encode(source.encode()).decode()
+        container = await engine.session(session)
+        argument = shlex.quote(await question.of(some, container))
+        unpack = f"base64 -d > {name}.py <<'END'\n{packed}\nEND\n"
+        command = f"{unpack}python3 -I -S {name}.py {argument} > {name}.json"
+        shadow = await visitor.send(script({"shell": command}), session=session)
+        await visitor.succeeded(shadow, within=90)
+        answer = await engine.file(container, f"/workspace/{name}.json")
+        assert answer, shadow.kinds()
+        found |= json.loads(answer)
+    return found
+
+
+def _sources(checks: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Which probe is asked what."""
+    wanted = list(checks)
+    holes = [one for one in wanted if one in {*HOLES, *FILTERED}]
+    others = [one for one in wanted if one not in holes]
+    return [(source, some) for source, some in ((PROBE, others), (ESCAPES, holes)) if some]
 
 
 async def seen_outside(engine: Engine, container: Container, question: Question) -> Found:

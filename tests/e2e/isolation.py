@@ -5,13 +5,13 @@ then every check is shown red in a container that has just that weakness.
 """
 
 import asyncio
-import copy
 from uuid import UUID
 
 from docker.models.containers import Container
 
 from contracts.runs import Run
 from tests.e2e import inside
+from tests.e2e.blindness import Blindness
 from tests.e2e.canaries import held_by, secrets_of
 from tests.e2e.cases import Case, Scene
 from tests.e2e.engine import AGENT_UID, threaded
@@ -25,13 +25,13 @@ from tests.e2e.inside import (
     seen_outside,
 )
 from tests.e2e.stack import PROJECT_LABEL, Stack
-from tests.e2e.weakened import WEAKNESSES, Config, Weakness, like
+from tests.e2e.weakened import WEAKNESSES
+from tests.e2e.weakened_escapes import ESCAPES
 from tests.system.visitor import script
 
-AS_AGENT = (*inside.SECRETS, *inside.NETWORK, *inside.POWERS, *inside.AGENTS)
-AS_ROOT = (*inside.SECRETS, *inside.NETWORK, *inside.POWERS)
-OUTSIDE = ("inspect", "logs")
-WEAKENED_AT_ONCE = 3
+AS_ROOT = (*inside.SECRETS, *inside.NETWORK, *inside.POWERS, *inside.HOLES)
+AS_AGENT = (*AS_ROOT, *inside.AGENTS)
+BY_TOOL = (*AS_AGENT, *inside.FILTERED)
 
 
 def isolation_cases(stack: Stack) -> list[Case]:
@@ -53,7 +53,7 @@ class Isolation:
         session = (await scene.visitor.succeeded(shadow)).session_id
         question = await self._question(session)
         await self._image_is_older(await engine.session(session))
-        by_agent = await asked_by_agent(scene, self.stack, session, question, AS_AGENT)
+        by_agent = await asked_by_agent(scene.visitor, engine, session, question, BY_TOOL)
         running = await scene.visitor.send(script({"sleep": 120}), session=session)
         await running.kind("run.started")
         container = await engine.session(session)
@@ -88,37 +88,13 @@ class Isolation:
         question = await self._question(session)
         container = await self.stack.engine.session(session)
         pattern = configuration(await self.stack.engine.inspect(container))
-        await self.blind(pattern, question)
-
-    async def blind(self, pattern: Config, question: Question) -> None:
-        """Raises AssertionError, with the weaknesses that no check saw."""
-        room = asyncio.Semaphore(WEAKENED_AT_ONCE)
-
-        async def one(weakness: Weakness) -> str:
-            async with room:
-                found = await self._found(pattern, question, weakness)
-                return "" if found else f"{weakness.name}: {weakness.check} as {weakness.uid}"
-
-        sound = await self._found(pattern, question, Weakness(name="none", check=""))
-        assert not sound, f"without any weakness: {sound}"
-        missed = await asyncio.gather(*(one(weakness) for weakness in WEAKNESSES))
-        assert not any(missed), f"blind: {[one for one in missed if one]}"
-
-    async def _found(self, pattern: Config, question: Question, weakness: Weakness) -> list[str]:
-        engine, project = self.stack.engine, self.stack.project
-        config = copy.deepcopy(pattern)
-        weakness.change(config, question)
-        config["Labels"][PROJECT_LABEL] = project
-        if config["HostConfig"]["NetworkMode"] == "front":
-            config["HostConfig"]["NetworkMode"] = f"{project}_front"
-        async with like(engine, config) as container:
-            if weakness.prepare is not None:
-                await weakness.prepare(engine, container, question)
-            if weakness.check in OUTSIDE:
-                return (await seen_outside(engine, container, question))[weakness.check]
-            checks = [weakness.check] if weakness.check else AS_AGENT
-            answers = await asked_outside(engine, container, question, checks, uid=weakness.uid)
-            return [one for several in answers.values() for one in several]
+        seeing = Blindness(
+            engine=self.stack.engine,
+            label=(PROJECT_LABEL, self.stack.project),
+            front=f"{self.stack.project}_front",
+            sound=AS_AGENT,
+        )
+        await seeing.none([*WEAKNESSES, *ESCAPES], pattern, question)
 
     async def _question(self, session: UUID) -> Question:
         secrets = await secrets_of(self.stack, session)
