@@ -79,10 +79,13 @@ OPEN_PATHS = frozenset({"/healthz", "/api/v1/healthz", "/readyz", "/metrics"})
 
 async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
     policy = cast("Policy | None", handler.opt.get("policy"))
-    if policy is None:
-        if cast("dict[str, Any]", connection.scope).get("path_template") in OPEN_PATHS:
-            return
+    if policy is not None:
+        await _ask(connection, policy)
+    elif cast("dict[str, Any]", connection.scope).get("path_template") not in OPEN_PATHS:
         raise BerthError(Code.FORBIDDEN, "this route says nobody may call it")
+
+
+async def _ask(connection: Connection, policy: Policy) -> None:
     access = cast("Access", connection.app.state.access)
     match policy.caller:
         case "anyone":
