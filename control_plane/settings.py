@@ -114,7 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     claim_batch: Annotated[int, msgspec.Meta(ge=1, le=200)] = 10
     """Runs that one claim is given, at most."""
     wait_queue_limit: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 100
-    """With more runs than that waiting for executors `Prefer: wait` is refused, with Retry-After."""
+    """With more runs than that waiting for executors `Prefer: wait` is refused (Retry-After)."""
     sse_heartbeat_seconds: Seconds = 10.0
     """Between signs of life on a quiet event stream."""
     poll_seconds: Seconds = 2.0
