@@ -21,9 +21,9 @@ class Promise(NamedTuple):
 
 PROMISES = (
     Promise("", "No provider's key, store's key or database's address inside", "yes", "yes", "yes"),
-    Promise("own_network", "No network but what policy grants", "yes", "yes", "no"),
-    Promise("own_filesystem", "The host's files are not there", "yes", "yes", "no"),
-    Promise("own_processes", "The host's processes are not there", "yes", "yes", "no"),
+    Promise("own_network", "No network but what policy grants", "yes", "yes", "host"),
+    Promise("own_filesystem", "The host's files are not there", "yes", "yes", "host"),
+    Promise("own_processes", "The host's processes are not there", "yes", "yes", "host"),
     Promise("separate_user", "The executor is another user than its manager", "yes", "yes", "host"),
     Promise(
         "", "The agent is another user than its executor, with no way to more", "yes", "yes", "no"

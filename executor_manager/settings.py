@@ -73,6 +73,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """With `docker`: containers kept started and paused beforehand, besides `max_workers` and never
     more than those; a session that asks for nothing special begins in one. Some 80 MiB each."""
     activations_at_once: Count = 4
+    sandbox: Literal["auto", "bwrap", "none"] = "auto"
+    """With `process`: bubblewrap around each session, with a network, processes and files of its
+    own. `auto`: where it works; `bwrap`: no start without it."""
+    sandbox_readable: tuple[Path, ...] = ()
+    """What sandboxed sessions may read besides programs: absolute paths, files and all below."""
     executor_python: Path | None = None
     """The interpreter that runs executors; none: our own."""
     executor_env_json: dict[str, str] = {}

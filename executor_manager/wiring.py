@@ -138,6 +138,8 @@ def build_program(settings: Settings) -> Program:
         },
         owner=Owner(settings.executor_uid, settings.executor_gid),
         log_bytes=settings.executor_log_bytes,
+        sandbox=settings.sandbox,
+        readable=settings.sandbox_readable,
     )
 
 

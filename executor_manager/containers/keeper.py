@@ -23,11 +23,11 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from executor_manager.containers.procfs import boot_id, descendants, look, send
+from executor_manager.containers.procfs import boot_id, descendants, first_inside, look, send
 
 LOCK = "keeper.lock"
 LAUNCH = "launch.json"
-"""Written by the backend: argv, env, uid, gid, groups, log_bytes."""
+"""Written by the backend: sandbox, argv, env, uid, gid, groups, log_bytes."""
 STATUS = "process.json"
 """Written here: {boot_id, keeper, executor, state, exit_code, ended_at}."""
 LOG = "log"
@@ -35,6 +35,7 @@ OLDER_LOG = "log.1"
 
 ALREADY_KEPT = 75
 NOT_STARTED = 127
+SIGNALLED = 128
 LOG_CHECK_SECONDS = 5.0
 KILL_PAUSE = 0.01
 
@@ -62,6 +63,8 @@ def main(directory: str) -> int:
     status |= {"executor": _known(executor), "state": "running"}
     _write(status)
     code = _keep(executor, launch["log_bytes"])
+    if launch["sandbox"] and code > SIGNALLED:
+        code = SIGNALLED - code  # a sandbox ends by no signal of its executor's
     _end_all()
     status |= {"state": "exited", "exit_code": code, "ended_at": time.time()}
     _write(status)
@@ -110,7 +113,7 @@ def _start(launch: dict[str, Any], libc: ctypes.CDLL) -> int:
 def _become_executor(launch: dict[str, Any], libc: ctypes.CDLL, keeper: int) -> NoReturn:
     os.setsid()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if launch["uid"] is not None:
+    if launch["uid"] is not None and not launch["sandbox"]:
         os.setgroups(launch["groups"])
         os.setresgid(launch["gid"], launch["gid"], launch["gid"])
         os.setresuid(launch["uid"], launch["uid"], launch["uid"])
@@ -120,8 +123,10 @@ def _become_executor(launch: dict[str, Any], libc: ctypes.CDLL, keeper: int) -> 
         os._exit(NOT_STARTED)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(launch["cwd"])
-    os.umask(0o077)
-    os.execve(launch["argv"][0], launch["argv"], launch["env"])  # noqa: S606  # wanted: no shell
+    # another user is to pass through the directories that a sandbox makes, and sets it again
+    os.umask(0o022 if launch["sandbox"] and launch["uid"] is not None else 0o077)
+    argv = [*launch["sandbox"], *launch["argv"]]
+    os.execve(argv[0], argv, launch["env"])  # noqa: S606  # wanted: no shell
 
 
 def _keep(executor: int, log_bytes: int) -> int:
@@ -130,7 +135,8 @@ def _keep(executor: int, log_bytes: int) -> int:
         taken = signal.sigtimedwait(_SIGNALS, LOG_CHECK_SECONDS)
         number = taken.si_signo if taken else None
         if number == signal.SIGTERM:
-            _signal(executor, signal.SIGTERM)
+            # a sandbox passes no signal on
+            _signal(first_inside(executor) or executor, signal.SIGTERM)
         elif number == signal.SIGUSR1:
             _signal(executor, signal.SIGKILL)
         if (code := _reap().get(executor)) is not None:

@@ -35,6 +35,8 @@ _RECORD_LOCK = struct.Struct("hhqqi4x")
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    sandbox: list[str]
+    """What runs `argv`, apart and as `uid`; empty: the keeper itself does."""
     argv: list[str]
     env: dict[str, str]
     cwd: str

@@ -42,11 +42,13 @@ from executor_manager.containers.process_promises import NO_TIER, capabilities
 from executor_manager.containers.procfs import send
 from executor_manager.containers.refusals import require
 from executor_manager.containers.removal import remove_all
+from executor_manager.containers.sandbox import Found, Wanted, find
 from executor_manager.containers.threads import Threads
 
 THREADS = 8
 DELETING_THREADS = 2
 CALL_SECONDS = 10.0
+LOOK_SECONDS = 40.0
 START_SECONDS = 20.0
 KILL_SECONDS = 10.0
 REMOVE_SECONDS = 60.0
@@ -63,6 +65,9 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     owner: Owner = field(default_factory=Owner)
     log_bytes: int = 4 * 1024 * 1024
+    sandbox: Wanted = "none"
+    readable: tuple[Path, ...] = ()
+    """Of the host's files, in a sandbox; besides programs."""
 
 
 class ProcessBackend:
@@ -70,9 +75,11 @@ class ProcessBackend:
     keeps_warm = False
 
     def __init__(self, state_dir: Path, program: Program) -> None:
+        self._state_dir = state_dir
         self._workers = state_dir / "workers"
         self._trash = state_dir / "trash"
         self._program = program
+        self._found = Found(sandbox=None, lacking="nobody has looked yet")
         self._threads = Threads("process-backend", THREADS)
         # a tree of millions of files takes minutes, in which all others must be reached
         self._deleting = Threads("process-backend-trash", DELETING_THREADS)
@@ -82,10 +89,15 @@ class ProcessBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        return capabilities(separate_user=self._program.owner.uid is not None)
+        return capabilities(
+            separate_user=self._program.owner.uid is not None, lacking=self._found.lacking
+        )
 
     async def open(self) -> None:
         await self._threads.call(self._open, CALL_SECONDS)
+        self._found = await self._threads.call(self._look, LOOK_SECONDS)
+        if self._found.sandbox is None:
+            _log.warning("no_sandbox", reason=self._found.lacking)
         self._deleting.later(self._empty_trash)
 
     async def close(self) -> None:
@@ -160,6 +172,17 @@ class ProcessBackend:
         self._workers.mkdir(mode=mode, parents=True, exist_ok=True)
         self._workers.chmod(mode)
         self._trash.mkdir(mode=0o700, exist_ok=True)
+
+    def _look(self) -> Found:
+        program = self._program
+        return find(
+            program.sandbox,
+            argv=program.argv,
+            environment=program.environment,
+            owner=program.owner,
+            state_dir=self._state_dir,
+            further=program.readable,
+        )
 
     def _empty_trash(self) -> None:
         """What a former manager left. Nothing waits for it: it may be large, or not go at all."""
@@ -244,13 +267,16 @@ class ProcessBackend:
             "BERTH_SPOOL_DIR": str(made.spool),
             "BERTH_CONTROL_DIR": str(made.control),
             "BERTH_AGENT_DIR": str(made.agent),
-            "BERTH_AGENT_PORT": "0",  # loopback is the host's: any that is free
             "BERTH_HOME_DIR": str(places.home(place)),
         }
+        sandbox = self._found.sandbox
+        if sandbox is None:
+            own["BERTH_AGENT_PORT"] = "0"  # loopback is the host's: any that is free
         if record is not None and record.limits.disk_bytes is not None:
             own["BERTH_DISK_BYTES"] = str(record.limits.disk_bytes)
         owner = self._program.owner
         return keeping.Launch(
+            sandbox=sandbox.around(made, places.home(place), owner) if sandbox else [],
             argv=list(self._program.argv),
             env={**self._program.environment, **(record.environment if record else {}), **own},
             cwd=str(places.home(place)),

@@ -77,6 +77,18 @@ def descendants(root: int) -> list[Seen]:
     return found
 
 
+def first_inside(outside: int) -> int | None:
+    """What a sandbox was started for, by who waits for it outside: the second process of the pid
+    namespace one below. None: there is none, or not yet.
+    """
+    depth = len(_numbers(outside))
+    for seen in descendants(outside):
+        numbers = _numbers(seen.process.pid)
+        if len(numbers) == depth + 1 and numbers[-1] == "2":
+            return seen.process.pid
+    return None
+
+
 def send(process: Process, number: signal.Signals) -> bool:
     """False: it is gone. Never reaches another process that was given its pid."""
     try:
@@ -103,6 +115,16 @@ def strays(marks: frozenset[bytes]) -> list[Seen]:
 def boot_id() -> str:
     """Of the host, in a container too."""
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def _numbers(pid: int) -> list[str]:
+    """Its pids, from our namespace inwards."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    told = next((line for line in lines if line.startswith("NSpid:")), "")
+    return told.split()[1:]
 
 
 def _environment(pid: int) -> frozenset[bytes]:
