@@ -144,12 +144,13 @@ class StartStep(Wire, frozen=True, kw_only=True):
 class WorkerChange(Wire, frozen=True, kw_only=True):
     """What happened to a worker on its host.
 
-    `failed`: it did not become ready, or was lost with its spool.
+    `failed`: it did not become ready, or was lost with its spool. `stuck`: it is over, and its
+    backend refuses to end or remove it; that is tried again, ever more rarely.
     """
 
     incarnation: int
     epoch: int
-    change: Literal["ready", "failed", "stopped", "removed"]
+    change: Literal["ready", "failed", "stopped", "stuck", "removed"]
     reason: str = ""
     detail: str = ""
     steps: list[StartStep] = msgspec.field(default_factory=list[StartStep])

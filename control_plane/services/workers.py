@@ -11,7 +11,7 @@ from chassis.errors import NotFound, Stale
 from chassis.failpoints import failpoint
 from chassis.telemetry import current_trace_id
 from contracts.errors import Code
-from contracts.events import WorkerFailed, WorkerRemoved, WorkerStep
+from contracts.events import AlertRaised, WorkerFailed, WorkerRemoved, WorkerStep
 from contracts.managers import AskStop, StartStep, StopAnswer, WorkerChange, WorkerChanged
 from contracts.reasons import Reason
 from contracts.workers import WorkerState
@@ -55,6 +55,8 @@ class Workers:
                     await self._failed(unit, worker, change)
                 case "removed":
                     await self._removed(unit, worker)
+                case "stuck":
+                    await self._stuck(unit, worker, change)
                 case "stopped":
                     pass
                 case _:
@@ -106,6 +108,15 @@ class Workers:
         loaded.workers.pop(worker.id, None)
         state.former_worker = None
         await session_saves.save(unit, loaded)
+
+    async def _stuck(self, unit: Unit, worker: WorkerRow, change: WorkerChange) -> None:
+        """Its host still has what is over: told once, for a person may have to look."""
+        loaded = await session_states.lock(unit, [worker.session_id])
+        if await workers.stuck(unit, worker.id):
+            detail = storable(f"worker {worker.id}: {change.reason} {change.detail}")
+            state = loaded.states[worker.session_id]
+            state.tell(AlertRaised(code="removal_stuck", detail=detail), project=True)
+            await session_saves.save(unit, loaded)
 
     async def ask_stop(self, manager_id: UUID, worker_id: UUID, ask: AskStop) -> StopAnswer:
         """An idle stop or a drain: granted only while the session has no live run on the worker."""

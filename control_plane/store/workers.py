@@ -178,6 +178,11 @@ async def removed(unit: Unit, worker_id: UUID) -> bool | None:
     return await unit.connection.fetchval(QUERIES["removed"], worker_id)
 
 
+async def stuck(unit: Unit, worker_id: UUID) -> bool:
+    """False: that was recorded before, or it is not over."""
+    return bool(await unit.connection.fetchval(QUERIES["stuck"], worker_id))
+
+
 async def request_removals(unit: Unit, worker_ids: Sequence[UUID]) -> None:
     await unit.connection.execute(QUERIES["request_removal"], list(worker_ids))
 

@@ -26,7 +26,9 @@ _log = get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class SupervisionLoop:
-    """Of a backend that is away nothing is known, and nothing is concluded."""
+    """Of a backend that is away nothing is known, and nothing is concluded; nor from a list that
+    is older than what was done since.
+    """
 
     workers: Workers
     backend: ContainerBackend
@@ -37,6 +39,7 @@ class SupervisionLoop:
     _strangers: set[str] = field(default_factory=set[str])
 
     async def run_once(self) -> None:
+        before = {worker.id: worker.staged_at for worker in self._resting()}
         try:
             listing = await self.backend.list()
         except BackendError as error:
@@ -44,10 +47,14 @@ class SupervisionLoop:
             return
         found = {container.name: container for container in listing.containers}
         self._take_in(listing)
-        for worker in self.workers:
-            if not self.duties.busy(worker):
+        for worker in self._resting():
+            if before.get(worker.id) == worker.staged_at:
                 self._look_after(worker, found.get(worker.name))
         self._measure()
+
+    def _resting(self) -> list[Worker]:
+        """Nothing is being done to them."""
+        return [worker for worker in self.workers if not self.duties.busy(worker)]
 
     def _look_after(self, worker: Worker, container: Container | None) -> None:
         if worker.stage in {Stage.ACTIVATING, Stage.RESTARTING}:
@@ -82,6 +89,7 @@ class SupervisionLoop:
 
     def _measure(self) -> None:
         self.metrics.strangers.set(len(self._strangers))
+        self.metrics.stuck.set(sum(worker.setbacks.told for worker in self.workers))
         for stage in Stage:
             count = sum(worker.stage is stage for worker in self.workers)
             self.metrics.workers.labels(stage).set(count)

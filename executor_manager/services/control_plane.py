@@ -105,7 +105,7 @@ class ControlPlane:
     async def report(
         self,
         worker: Worker,
-        change: Literal["ready", "failed", "stopped", "removed"],
+        change: Literal["ready", "failed", "stopped", "stuck", "removed"],
         reason: str = "",
         detail: str = "",
     ) -> None:

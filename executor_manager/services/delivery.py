@@ -110,6 +110,8 @@ class Delivery:
     def _remove(self, told: WorkerCommand) -> None:
         """For ourselves: it is done when the volume is gone."""
         worker = self.workers.get(told.worker_id)
+        if worker is not None and not worker.setbacks.over:
+            return  # told again, it is tried later
         self._open.add(told.command.id)
         work = partial(self._remove_now, told, worker)
         if not self.duties.start(worker or _unknown(told), Gravity.REMOVE, work):

@@ -1,9 +1,12 @@
 """How workers end: released ones are stopped and later removed, superseded ones save aside first.
 
 Nothing is deleted that may not be saved elsewhere: a superseded worker that can't save is kept.
+What the backend refuses is raised, and put off for a while: whoever asks then asks again.
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chassis.clock import wall_time
@@ -12,6 +15,7 @@ from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from contracts.executors import ExecutorPhase, ExecutorStatus
 from executor_manager.containers.backend import Container, ContainerBackend, ContainerState
+from executor_manager.containers.errors import BackendError
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import spools
 from executor_manager.services.control_plane import ControlPlane
@@ -41,6 +45,25 @@ class Retirement:
 
     async def release(self, worker: Worker) -> None:
         """Saved and committed: its process may end as soon as it says so itself."""
+        async with self._persisting(worker):
+            await self._release(worker)
+
+    async def supersede(self, worker: Worker) -> None:
+        async with self._persisting(worker):
+            await self._supersede(worker)
+
+    async def remove(self, worker: Worker) -> None:
+        """With its volume. Only after a save was confirmed, or when it was asked for by force."""
+        async with self._persisting(worker):
+            await self._remove(worker)
+
+    async def remove_by_force(self, worker: Worker) -> None:
+        async with self._persisting(worker):
+            if await self.backend.get(worker.name) is not None:
+                await self.backend.stop(worker.name, 0)
+            await self._remove(worker)
+
+    async def _release(self, worker: Worker) -> None:
         container = await self.backend.get(worker.name)
         if container is None:
             await self._gone(worker)
@@ -55,13 +78,13 @@ class Retirement:
         self.workers.stage(worker, Stage.STOPPED)
         await self.control_plane.report(worker, "stopped")
 
-    async def supersede(self, worker: Worker) -> None:
+    async def _supersede(self, worker: Worker) -> None:
         container = await self.backend.get(worker.name)
         if container is None:
             await self._gone(worker)
             return
         if await self._nothing_to_save(worker, container) or await self._save_aside(worker):
-            await self.remove(worker)
+            await self._remove(worker)
             return
         container = await self.backend.stop(worker.name, self.stop_grace)
         worker.stopped_at = container.stopped_at or wall_time().timestamp()
@@ -69,18 +92,28 @@ class Retirement:
         self.metrics.kept.inc()
         _log.error("worker_kept", remedy="its files are in the directory", path=_where(container))
 
-    async def remove(self, worker: Worker) -> None:
-        """With its volume. Only after a save was confirmed, or when it was asked for by force."""
+    async def _remove(self, worker: Worker) -> None:
         if await self.backend.get(worker.name) is not None:
             await self.backend.stop(worker.name, self.stop_grace)
+            # nobody starts it again, and it has no place any more, however long its removal takes
+            self.workers.stage(worker, Stage.STOPPED)
             await failpoint("removal.stopped")
             await self.backend.remove(worker.name)
         await self._gone(worker)
 
-    async def remove_by_force(self, worker: Worker) -> None:
-        if await self.backend.get(worker.name) is not None:
-            await self.backend.stop(worker.name, 0)
-        await self.remove(worker)
+    @asynccontextmanager
+    async def _persisting(self, worker: Worker) -> AsyncGenerator[None]:
+        setbacks = worker.setbacks
+        try:
+            yield
+        except BackendError as error:
+            setbacks.add(error)
+            if setbacks.stuck and not setbacks.told:
+                setbacks.told = True
+                _log.error("worker_stuck", times=setbacks.count, reason=error.reason)
+                await self.control_plane.report(worker, "stuck", error.reason, str(error)[:1000])
+            raise
+        setbacks.clear()
 
     async def _gone(self, worker: Worker) -> None:
         await self.relay.delete(worker)

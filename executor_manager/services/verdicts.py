@@ -21,6 +21,8 @@ class Verdicts:
     remove_after: float
 
     def apply(self, worker: Worker, verdict: Verdict) -> None:
+        if verdict != "unknown" and not worker.setbacks.over:
+            return  # the next verdict asks again
         match verdict:
             case "current":
                 return

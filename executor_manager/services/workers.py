@@ -21,6 +21,7 @@ from contracts.executors import ExecutorPhase, ExecutorStatus
 from contracts.managers import StartStep, WorkerReportedState
 from contracts.workers import WorkerGrant, WorkerLimits, WorkerState
 from executor_manager.containers.backend import Identity
+from executor_manager.services.setbacks import Setbacks
 
 
 class Stage(enum.StrEnum):
@@ -80,6 +81,8 @@ class Worker:
     inbox: dict[UUID, AnyCommand] = field(default_factory=dict[UUID, AnyCommand])
     """Not yet taken by its executor, in order."""
     told_unknown: bool = False
+    setbacks: Setbacks = field(default_factory=Setbacks)
+    """Of what was tried to end or remove it."""
 
     @property
     def id(self) -> UUID:

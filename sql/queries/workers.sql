@@ -87,6 +87,13 @@ UPDATE session_workers SET removed_at = now(), state = 'removed',
 WHERE id = $1 AND removed_at IS NULL
 RETURNING remove_requested_at IS NOT NULL AS forced
 
+-- name: stuck
+-- Once for each worker that is over and still there.
+UPDATE session_workers SET reason = concat_ws(', ', nullif(reason, ''), 'removal_stuck')
+WHERE id = $1 AND removed_at IS NULL AND (released_at IS NOT NULL OR superseded_at IS NOT NULL)
+  AND position('removal_stuck' IN reason) = 0
+RETURNING true
+
 -- name: request_removal
 UPDATE session_workers SET remove_requested_at = coalesce(remove_requested_at, now())
 WHERE id = ANY($1::uuid[])
