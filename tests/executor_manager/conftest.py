@@ -85,7 +85,16 @@ def standin_image(engine: RealEngine) -> str:
 async def docker_start(
     start: Start, engine: RealEngine, standin_image: str, short_dir: Path
 ) -> AsyncGenerator[DockerStart]:
-    yield on_engine(start, engine.host, standin_image, short_dir)
+    managers: list[Manager] = []
+
+    async def start_one(**settings: object) -> Manager:
+        manager = await on_engine(start, engine.host, standin_image, short_dir)(**settings)
+        managers.append(manager)
+        return manager
+
+    yield start_one
+    for one in managers:
+        await one.kill()  # one that lives makes more
     manager = short_dir / "s" / "manager_id"
     if manager.exists():
         own = manager.read_text().strip()

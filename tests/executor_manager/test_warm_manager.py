@@ -277,8 +277,8 @@ async def test_another_image_of_the_name__replaces_those_that_wait(
 ) -> None:
     tag = f"berth-test-warm:{new_id()}"
     build_standin(engine, tag)
+    manager = await on_engine(start, engine.host, tag, short_dir)(warm_containers=1)
     try:
-        manager = await on_engine(start, engine.host, tag, short_dir)(warm_containers=1)
         (old,) = await site.waiting(manager)
         build_standin(engine, tag, "LABEL berth.test=newer\n")
         (new,) = await site.waiting(manager, but=old.id)
@@ -287,6 +287,7 @@ async def test_another_image_of_the_name__replaces_those_that_wait(
         await desk.ready(worker)
         assert new.id in {one.id for one in await site.by("running")}
     finally:
+        await manager.kill()  # one that lives makes more
         own = (short_dir / "s" / "manager_id").read_text().strip()
         await asyncio.to_thread(engine.remove_all, berth_manager=own)
         await asyncio.to_thread(engine.client.images.remove, tag, force=True)
