@@ -78,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     own. `auto`: where it works; `bwrap`: no start without it."""
     sandbox_readable: tuple[Path, ...] = ()
     """What sandboxed sessions may read besides programs: absolute paths, files and all below."""
+    sandbox_writable: tuple[Path, ...] = ()
+    """Directories that they may write to besides their own: what one writes there, all read."""
     executor_python: Path | None = None
     """The interpreter that runs executors; none: our own."""
     executor_env_json: dict[str, str] = {}

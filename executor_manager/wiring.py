@@ -140,6 +140,7 @@ def build_program(settings: Settings) -> Program:
         log_bytes=settings.executor_log_bytes,
         sandbox=settings.sandbox,
         readable=settings.sandbox_readable,
+        writable=settings.sandbox_writable,
     )
 
 

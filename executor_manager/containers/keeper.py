@@ -62,7 +62,7 @@ def main(directory: str) -> int:
     executor = _start(launch, libc)
     status |= {"executor": _known(executor), "state": "running"}
     _write(status)
-    code = _keep(executor, launch["log_bytes"])
+    code = _keep(executor, launch)
     if launch["sandbox"] and code > SIGNALLED:
         code = SIGNALLED - code  # a sandbox ends by no signal of its executor's
     _end_all()
@@ -129,20 +129,21 @@ def _become_executor(launch: dict[str, Any], libc: ctypes.CDLL, keeper: int) -> 
     os.execve(argv[0], argv, launch["env"])  # noqa: S606  # wanted: no shell
 
 
-def _keep(executor: int, log_bytes: int) -> int:
+def _keep(executor: int, launch: dict[str, Any]) -> int:
     """Until the executor has ended. Returns its exit code, or minus the signal's number."""
     while True:
         taken = signal.sigtimedwait(_SIGNALS, LOG_CHECK_SECONDS)
         number = taken.si_signo if taken else None
         if number == signal.SIGTERM:
             # a sandbox passes no signal on
-            _signal(first_inside(executor) or executor, signal.SIGTERM)
+            inside = first_inside(executor) if launch["sandbox"] else None
+            _signal(inside or executor, signal.SIGTERM)
         elif number == signal.SIGUSR1:
             _signal(executor, signal.SIGKILL)
         if (code := _reap().get(executor)) is not None:
             return code
         if number is None:
-            _trim_log(log_bytes)
+            _trim_log(launch["log_bytes"])
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -19,6 +19,7 @@ from executor_manager.containers.procfs import (
     alive,
     boot_id,
     descendants,
+    first_inside,
     look,
     send,
     strays,
@@ -35,7 +36,7 @@ _RECORD_LOCK = struct.Struct("hhqqi4x")
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    sandbox: list[str]
+    sandbox: list[str] = []
     """What runs `argv`, apart and as `uid`; empty: the keeper itself does."""
     argv: list[str]
     env: dict[str, str]
@@ -158,11 +159,17 @@ def kill_strays(place: Path, deadline: float) -> bool:
 
 
 def executor_seen(place: Path) -> Seen | None:
-    found = status(place)
+    """Itself, and not the sandbox that waits for it."""
+    found, launch = status(place), places.read(place / keeper.LAUNCH, Launch)
     if found is None or found.executor is None:
         return None
     seen = look(found.executor[0])
-    return seen if seen and seen.process == Process(*found.executor) else None
+    if seen is None or seen.process != Process(*found.executor):
+        return None
+    if launch is None or not launch.sandbox:
+        return seen
+    inside = first_inside(seen.process.pid)
+    return None if inside is None else look(inside)
 
 
 def tail(place: Path, size: int) -> bytes:

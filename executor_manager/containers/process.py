@@ -68,6 +68,7 @@ class Program:
     sandbox: Wanted = "none"
     readable: tuple[Path, ...] = ()
     """Of the host's files, in a sandbox; besides programs."""
+    writable: tuple[Path, ...] = ()
 
 
 class ProcessBackend:
@@ -181,7 +182,8 @@ class ProcessBackend:
             environment=program.environment,
             owner=program.owner,
             state_dir=self._state_dir,
-            further=program.readable,
+            readable=program.readable,
+            writable=program.writable,
         )
 
     def _empty_trash(self) -> None:

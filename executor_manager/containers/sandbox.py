@@ -17,7 +17,7 @@ from typing import Literal
 from executor_manager.containers.backend import Directories
 from executor_manager.containers.errors import BackendError
 from executor_manager.containers.places import Owner
-from executor_manager.containers.sandbox_files import Unreadable, above, mounts, readable
+from executor_manager.containers.sandbox_files import Unfit, above, mounts, named, programs
 
 Wanted = Literal["auto", "bwrap", "none"]
 PROGRAM = "bwrap"
@@ -44,10 +44,11 @@ class Sandbox:
     setpriv: str | None
     """For another user than ours."""
     files: tuple[Path, ...]
+    writable: tuple[Path, ...] = ()
 
     def around(self, made: Directories, home: Path, owner: Owner) -> list[str]:
         """What comes before the program's own arguments. They are for all to read: no secrets."""
-        own = [made.workspace, made.spool, made.control, made.agent, home]
+        own = [made.workspace, made.spool, made.control, made.agent, home, *self.writable]
         binds = [part for path in own for part in (*above(path), "--bind", str(path), str(path))]
         return [*self._apart(owner), *binds, *self._then(owner, home)]
 
@@ -87,9 +88,10 @@ def find(
     environment: Mapping[str, str],
     owner: Owner,
     state_dir: Path,
-    further: tuple[Path, ...] = (),
+    readable: tuple[Path, ...] = (),
+    writable: tuple[Path, ...] = (),
 ) -> Found:
-    """Blocks. Raises `BackendError`: it is wanted and cannot be had, or `further` does not do."""
+    """Blocks. Raises `BackendError`: it is wanted and cannot be had, or a path does not do."""
     if wanted == "none":
         return Found(sandbox=None, lacking="BERTH_SANDBOX is none")
     bwrap, setpriv = shutil.which(PROGRAM), shutil.which(DROPS_USER)
@@ -98,10 +100,12 @@ def find(
     if owner.uid is not None and setpriv is None:
         return _none(wanted, f"{DROPS_USER} is not here: install util-linux")
     try:
-        files = readable(argv, environment, hidden=state_dir, further=further)
-    except Unreadable as error:
+        further = named("BERTH_SANDBOX_READABLE", readable, hidden=state_dir)
+        shared = named("BERTH_SANDBOX_WRITABLE", writable, hidden=state_dir)
+        files = programs(argv, environment, hidden=state_dir, further=further)
+    except Unfit as error:
         raise BackendError(str(error)) from error
-    sandbox = Sandbox(bwrap=bwrap, setpriv=setpriv, files=files)
+    sandbox = Sandbox(bwrap=bwrap, setpriv=setpriv, files=files, writable=shared)
     if wrong := _tried(sandbox.trial(owner)):
         return _none(wanted, f"{PROGRAM} does not work here: {wrong}")
     return Found(sandbox=sandbox)

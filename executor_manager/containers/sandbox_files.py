@@ -32,27 +32,30 @@ MOST_PROGRAMS = 5000
 """Looked at in one directory of programs."""
 
 
-class Unreadable(Exception):
+class Unfit(Exception):
     """A path that was named does not do."""
 
 
-def readable(
+def named(setting: str, paths: tuple[Path, ...], *, hidden: Path) -> tuple[Path, ...]:
+    """Raises `Unfit`."""
+    for path in paths:
+        if not path.is_absolute() or not path.exists() or _holds(path, hidden):
+            raise Unfit(
+                f"{setting} names {path}: it should be absolute, be there, and not hold {hidden}"
+            )
+    return paths
+
+
+def programs(
     argv: tuple[str, ...],
     environment: Mapping[str, str],
     *,
     hidden: Path,
     further: tuple[Path, ...] = (),
 ) -> tuple[Path, ...]:
-    """Blocks. None of them holds `hidden`, and none lies in another. Raises `Unreadable`."""
-    found = [*SYSTEM, *_interpreter(argv, environment), *_agents(environment)]
-    for path in further:
-        if not path.is_absolute() or not path.exists() or _holds(path, hidden):
-            raise Unreadable(
-                f"BERTH_SANDBOX_READABLE names {path}: it should be absolute, be there, and not"
-                f" hold {hidden}"
-            )
-    kept = [path for path in (*found, *further) if _fit(path, hidden)]
-    return tuple(_outermost(kept))
+    """Blocks. None of them holds `hidden`, and none lies in another."""
+    found = (*SYSTEM, *_interpreter(argv, environment), *_agents(environment), *further)
+    return tuple(_outermost(path for path in found if _fit(path, hidden)))
 
 
 def mounts(files: Iterable[Path]) -> list[str]:
@@ -64,6 +67,7 @@ def mounts(files: Iterable[Path]) -> list[str]:
             made += ["--symlink", str(path.readlink()), str(path)]
         elif path.exists():
             made += ["--ro-bind", str(path), str(path)]
+    made += ["--dir", "/etc"]
     for name in ETC:
         made += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for path in files:
@@ -144,8 +148,8 @@ def _agents(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _linked(directory: Path) -> Iterator[Path]:
-    with os.scandir(directory) as programs:
-        for program in islice(programs, MOST_PROGRAMS):
+    with os.scandir(directory) as entries:
+        for program in islice(entries, MOST_PROGRAMS):
             if program.is_symlink():
                 yield from _program(Path(program.path))
 

@@ -16,7 +16,7 @@ from executor_manager.containers.backend import Container, ContainerState
 from executor_manager.containers.errors import BackendError
 from executor_manager.containers.places import Owner
 from executor_manager.containers.process import ProcessBackend, Program
-from executor_manager.containers.procfs import first_inside, look, send
+from executor_manager.containers.procfs import look, send
 from tests.executor_manager.containers.contract import (
     BackendContract,
     eventually,
@@ -167,11 +167,7 @@ class TestSandbox:
 
     async def test_killed_executor__is_told_with_its_signal(self, backend: ProcessBackend) -> None:
         container = await started(backend, spec(TEST_DAEMONS="2"))
-        outside = keeping.executor_seen(container.directories.workspace.parent)
-        assert outside is not None
-        inside = first_inside(outside.process.pid)
-        assert inside is not None
-        seen = look(inside)
+        seen = keeping.executor_seen(container.directories.workspace.parent)
         assert seen is not None
         send(seen.process, signal.SIGKILL)
 
@@ -213,8 +209,8 @@ async def test_as_root__another_user_without_powers(short_dir: Path) -> None:
     copy.write_text(INTRUDER.read_text())
     (short_dir / "state").mkdir()
     backend = await opened(short_dir / "state", program(copy, AGENTS))
-    container = await started(backend, spec())
-    seen = found(container)
+    seen = found(await started(backend, spec(TEST_READ="/etc/passwd,/etc/shadow")))
+    assert seen["read"] == {"/etc/passwd": "seen", "/etc/shadow": "No such file or directory"}
     assert (seen["uid"], seen["groups"]) == (10001, [])
     assert int(seen["powers"], 16) == 0
     assert "Permission" in seen["written"]["/usr"] or "Read-only" in seen["written"]["/usr"]
@@ -250,10 +246,26 @@ async def test_auto_where_it_cannot_work__sessions_run_and_it_is_said(
     await ended(backend)
 
 
-async def test_readable__that_holds_the_state_is_refused(short_dir: Path) -> None:
-    inside = replace(program(), readable=(short_dir,))
-    with pytest.raises(BackendError, match=f"BERTH_SANDBOX_READABLE names {short_dir}"):
-        await opened(short_dir / "s", inside)
+@pytest.mark.bwrap
+async def test_named_paths__that_hold_the_state_are_refused(short_dir: Path) -> None:
+    for inside, setting in (
+        (replace(program(), readable=(short_dir,)), "READABLE"),
+        (replace(program(), writable=(short_dir,)), "WRITABLE"),
+    ):
+        with pytest.raises(BackendError, match=f"BERTH_SANDBOX_{setting} names {short_dir}"):
+            await opened(short_dir / "s", inside)
+
+
+@pytest.mark.bwrap
+async def test_named_paths__are_read_and_written(short_dir: Path) -> None:
+    for name in ("read", "shared"):
+        (short_dir / name).mkdir()
+    paths = (short_dir / "read", short_dir / "shared")
+    inside = replace(program(INTRUDER), readable=paths[:1], writable=paths[1:])
+    backend = await opened(short_dir / "s", inside)
+    written = found(await started(backend, spec(TEST_WRITE=",".join(map(str, paths)))))["written"]
+    assert [written[str(path)] for path in paths] == ["Read-only file system", "1"]
+    await ended(backend)
 
 
 def forbidden(directory: Path) -> Path:
