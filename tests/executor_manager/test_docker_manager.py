@@ -67,7 +67,10 @@ async def test_killed_manager__adopts_its_container(
     assert (after.id, after.attrs["State"]["Pid"]) == (before.id, before.attrs["State"]["Pid"])
 
 
-@pytest.mark.parametrize("place", ["docker.after_create", "docker.after_start"])
+@pytest.mark.parametrize(
+    "place",
+    ["docker.after_create", "docker.after_start", "startup.started", "activation.ready"],
+)
 async def test_killed_in_the_middle_of_a_start__the_next_one_brings_the_same_container_up(
     docker_start: DockerStart, desk: Desk, engine: RealEngine, place: str
 ) -> None:
@@ -80,6 +83,20 @@ async def test_killed_in_the_middle_of_a_start__the_next_one_brings_the_same_con
     await until_answered(desk, worker)
     after = await asyncio.to_thread(container, engine, worker)
     assert after.id == before.id
+    assert desk.changed(worker, "failed") is None
+
+
+async def test_killed_before_it_was_made__the_next_one_makes_it_of_what_was_recorded(
+    docker_start: DockerStart, desk: Desk, engine: RealEngine
+) -> None:
+    first: Manager = await docker_start(failpoints="docker.recorded=kill9")
+    worker = desk.offer()
+    assert first.process is not None
+    await asyncio.wait_for(first.process.wait(), 30)
+    await docker_start()
+    await desk.ready(worker)
+    found = await asyncio.to_thread(engine.containers, berth_session=str(worker.session_id))
+    assert [one.name for one in found] == [name_of(worker)]
     assert desk.changed(worker, "failed") is None
 
 
