@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from cli.doctor.engine import DEFAULT_ENGINE, look_at_engine, table
 from cli.doctor.findings import Finding, Verdict
 from cli.doctor.machine import look_at_machine
+from cli.doctor.sandbox import look_at_sandbox
 from cli.doctor.stack import look_at_stack
 from cli.doctor.store import look_at_store
 from cli.exits import CliError, Exit
@@ -75,7 +76,8 @@ async def _machine(output: Output, engine: str, *, json: bool) -> Exit:
     )
     stack = await look_at_stack(home, running)
     engines = [] if stack.engine else await look_at_engine(engine, home)
-    findings = [*machine, *stack.findings, *engines]
+    sandbox = [] if stack.here else [await asyncio.to_thread(look_at_sandbox)]
+    findings = [*machine, *stack.findings, *sandbox, *engines]
     for finding in findings:
         if json:
             output.json(finding)

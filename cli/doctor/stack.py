@@ -15,8 +15,8 @@ from contracts.preflight import PreflightFinding
 SERVICES = ("control-plane", "executor-manager", "gateway")
 
 SHARED = (
-    "Sessions share this host's network, files and processes as far as their user may reach them,"
-    " and its memory, CPU and disk: run what you do not trust in containers."
+    "Sessions share this host's kernel, memory, CPU and disk, and without a sandbox its network,"
+    " files and processes: run what you do not trust in containers."
 )
 """Of the `process` backend; a running manager says it in full."""
 HOW_TO_START = "Start it: berth up"
