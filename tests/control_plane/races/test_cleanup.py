@@ -59,6 +59,11 @@ async def test_idle__a_save_that_fails_is_told(office: Office) -> None:
     await office.jobs.run_once()
     await office.report(berth, berth.stop_failed())
     assert (await done(office, job_id)).counts == {"considered": 1, "failed": 1}
+    alerts = await office.fetch(
+        "SELECT payload::jsonb->>'code' AS code FROM events"
+        " WHERE kind = 'alert.raised' AND stream_id = session_id"
+    )
+    assert [row["code"] for row in alerts] == ["save_failed"]
 
 
 @both_ways
