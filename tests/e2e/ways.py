@@ -225,11 +225,15 @@ def smuggled() -> Iterator[str]:
 def callbacks() -> Iterator[str]:
     """The relay adds this worker's token: to nothing of another's, and to nothing of managers."""
     own, other = (f"/internal/v1/workers/{given[one]}" for one in ("worker", "other"))
-    calls = [f"{other}/{name}" for name in ("reports", "events", "denials", "callbacks", "models")]
-    calls += [f"{own}/../{given['other']}/reports", f"{own}/%2e%2e/{given['other']}/reports",
-              f"{own}//reports", "/internal/v1/managers", "/internal/v1/managers/claims",
-              "/internal/v1/introspect", "/internal/v1/tickets", "/api/v1/runs", "/objects/x",
-              "/objects/%2e%2e/berth/x?X-Amz-Signature=0", "/workers", "/routes"]  # fmt: skip
+    names = ("callbacks", "denials", "downloads", "uploads", "restore", "transcript",
+             "side-snapshot", "exec", "tools/mcp", "models/v1/messages")  # fmt: skip
+    calls = [f"{other}/{name}" for name in names]
+    calls += [f"{own}/../{given['other']}/callbacks", f"{own}/%2e%2e/{given['other']}/uploads",
+              f"{own}//callbacks", f"/internal/v1/managers/{given['other']}/claim",
+              f"/internal/v1/managers/{given['other']}/heartbeat", "/internal/v1/managers/register",
+              "/internal/v1/keys/introspect", "/internal/v1/tickets", "/internal/v1/tickets/check",
+              "/api/v1/runs", "/readyz", "/metrics", "/objects/x", "/workers", "/routes",
+              "/objects/%2e%2e/berth/x?X-Amz-Signature=0"]  # fmt: skip
     yield from passing([(method, call) for call in calls for method in ("GET", "POST", "PUT")])
 
 
