@@ -42,6 +42,10 @@ async def asking(shadow: Shadow) -> None:
 
 
 NUMBERS = "".join(f"#{number}; " for number in range(1, 400))
+DAEMON = (
+    "(trap '' TERM INT HUP; setsid sh -c 'echo up > up; while :; do sleep 1; done' &)"
+    " > /dev/null 2>&1; until [ -s up ]; do sleep 0.05; done"
+)
 MOMENTS = {
     "streaming": ([{"text": NUMBERS, "chunks": 400, "delay": 0.05}], streaming),
     "in a tool": ([{"shell": "sleep 301 & sleep 302"}], in_a_tool),
@@ -69,6 +73,35 @@ async def test_cancel__leaves_no_process(
     assert ended.reason is Reason.CANCELED
     left = box.processes()
     assert not left, f"processes of the agent are left: {left}"
+    await examine(stack, visitor)
+
+
+async def test_deaf_agent__is_ended_with_its_daemons_and_what_they_wrote_is_saved(
+    stack: EmbeddedStack, visitor: Visitor, figures: Figures
+) -> None:
+    """It ignores SIGTERM, and its tool left a daemon that does too, forked twice (faults, C14)."""
+    steps: list[dict[str, object]] = [
+        {"shell": DAEMON},
+        {"write": {"path": "kept.txt", "content": "kept\n"}},
+        {"ignore_sigterm": True},
+        {"text": NUMBERS[:40]},
+        {"hang": "deaf"},
+    ]
+    shadow = await visitor.send(script(*steps))
+    await streaming(shadow)
+    session = visitor.session_of(shadow)
+    box = stack.box(session)
+    assert len(box.processes()) > len(box.agents()), "no daemon"
+    with figures.timed("cancel of a deaf agent with a daemon: over"):
+        await stack.api.post(f"/api/v1/runs/{shadow.run_id}/cancel", Run)
+        assert await shadow.closed(within=CANCELED_WITHIN) == "canceled"
+    left = box.processes()
+    assert not left, f"processes of the agent are left: {left}"
+    await gone(stack, session)
+    again = await visitor.send("recall NOTHING", session=session)
+    await visitor.succeeded(again)
+    assert await file_of(stack, session, "kept.txt") == "kept\n"
+    assert await file_of(stack, session, "up") == "up\n"
     await examine(stack, visitor)
 
 
