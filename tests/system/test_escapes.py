@@ -314,3 +314,25 @@ async def test_what_a_program_tells_a_terminal__is_no_order_to_whoever_looks(
         shown = await viewer.sees("done\r\n")
     assert b"between" in shown
     assert [one for one in ORDERS if one in shown] == []
+
+
+async def test_what_one_session_leaves__no_other_finds(visitor: Visitor, room: Engine) -> None:
+    """Caches of tools and all else that it may write to."""
+    mark = f"left-{uuid4().hex}"
+    leave = f"""
+for place in /workspace /tmp /dev/shm "$HOME" "$HOME/.cache/pip" "$HOME/.npm" "$HOME/.cargo"; do
+  mkdir -p "$place" && touch "$place/{mark}"
+done"""
+    find = f"find / -xdev -name {mark} 2>/dev/null; find /workspace /tmp /dev -name {mark}; true"
+    sources: list[set[str]] = []
+    seen: list[str] = []
+    for command in (leave, "true"):
+        shadow = await visitor.send(script({"shell": command}, {"shell": f"{find}; ls -a ~"}))
+        session = (await visitor.succeeded(shadow, within=STARTED)).session_id
+        seen += [one.event.output for one in shadow.seen if isinstance(one.event, ToolResult)][-1:]
+        mounts = (await room.inspect(await room.session(session)))["Mounts"]
+        sources.append({mount["Source"] for mount in mounts})
+    assert seen[0].count(mark) >= 4, seen[0]
+    assert mark not in seen[1]
+    assert sources[0].isdisjoint(sources[1])
+    assert len(sources[0]) == 4
