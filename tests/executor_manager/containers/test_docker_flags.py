@@ -5,13 +5,16 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chassis.ids import new_id
 from executor_manager.containers.backend import Limits
 from executor_manager.containers.docker_backend import DockerBackend, DockerSite
 from executor_manager.containers.docker_configuration import MASKED, READ_ONLY, DockerOptions
+from executor_manager.containers.docker_engine import Engine, Info
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.errors import BackendError
 from tests.executor_manager.containers.contract import spec, started
 from tests.fixtures.engine import RealEngine, build
 
@@ -121,3 +124,28 @@ async def test_inside__the_kernels_doors_are_shut(container: Any) -> None:
         assert {"nosuid", "nodev", "nr_inodes=262144"} <= {*options[path]}, path
     assert {"nosuid", "nodev", "noexec", "nr_inodes=4096"} <= {*options["/run"]}
     assert {"nosuid", "nodev", "noexec", "size=65536k"} <= {*options["/dev/shm"]}
+
+
+@pytest.mark.parametrize("option", ["name=userns", "name=rootless"])
+async def test_engine_that_maps_uids__is_refused_at_the_start(
+    engine: RealEngine,
+    resident_image: str,
+    short_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+) -> None:
+    told = Engine.check
+
+    def mapped(self: Engine) -> Info:
+        info = told(self)
+        return msgspec.structs.replace(
+            info, security_options=[*(info.security_options or []), option]
+        )
+
+    monkeypatch.setattr(Engine, "check", mapped)
+    options = DockerOptions(manager_id=new_id(), image=resident_image)
+    volumes = Volumes(short_dir / "s", short_dir / "k")
+    backend = DockerBackend(DockerSite(host=engine.host, call_seconds=30, volumes=volumes), options)
+    with pytest.raises(BackendError, match="maps uids"):
+        await backend.open()
+    await backend.close()
