@@ -34,6 +34,7 @@ class Host(Ground):
         self.address = address
         self.folder = folder
         self.variables: dict[str, str] = {}
+        self.environment = SCALED["executor-manager"]
         self.images: Sequence[str] = IMAGES
 
     # --- its manager -------------------------------------------------------------------------
@@ -45,7 +46,7 @@ class Host(Ground):
         override = self.folder / f"{self.name}.json"
         manager = {
             "environment": {
-                **SCALED["executor-manager"],
+                **self.environment,
                 "BERTH_DOCKER_HOST": "unix:///engine/docker.sock",
             },
             "volumes": [f"{self.home}:/engine"],
@@ -72,6 +73,7 @@ class Host(Ground):
             "BERTH_EXECUTOR_IMAGE": self.images[1],
             "BERTH_DRAIN_ON_STOP": "true" if drains else "false",
         }
+        self.environment = stack.environments["executor-manager"]
         key = await stack.secret("control-plane", "service-manager")
         await self.compose("run", "--rm", "-T", "init", "set", "service-manager", given=key)
         await self.compose("up", "-d", "--wait")
