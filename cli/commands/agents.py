@@ -1,7 +1,7 @@
 """`berth agents`: what each manager offers; whether an agent works with a provider's own model."""
 
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -16,28 +16,26 @@ from cli.exits import CliError, Exit
 from cli.live_check import Subject, live_check
 from cli.output import Output
 from cli.settings import Providers, read_providers
-from contracts.models import ModelUpstream, PutModelUpstream, WireFormat
+from contracts.models import ModelUpstream, PutModelUpstream
 from contracts.projects import ProjectList
 from contracts.tasks import SystemManager, SystemWorkers
 
 agents = App(name="agents", help="Agents: what each manager offers (ls), how they do (check).")
 
 Provider = Literal["anthropic", "openai"]
+Spoken = Literal["messages", "responses", "chat"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """How an agent speaks to a provider."""
-
-    provider: Provider
-    format: WireFormat
-
-
-WAYS = {
-    "claude-code": Way(provider="anthropic", format="messages"),
-    "codex": Way(provider="openai", format="responses"),
-    "opencode": Way(provider="openai", format="chat"),
-    "kimi": Way(provider="openai", format="chat"),
+BUILT_IN: dict[str, Spoken] = {
+    "claude-code": "messages",
+    "codex": "responses",
+    "opencode": "chat",
+}
+"""What each speaks with its model."""
+PROVIDERS: dict[Spoken, Provider] = {
+    "messages": "anthropic",
+    "responses": "openai",
+    "chat": "openai",
 }
 VARIABLES: dict[Provider, str] = {
     "anthropic": "ANTHROPIC_API_KEY",
@@ -83,6 +81,10 @@ async def check(
             " that costs some thousand tokens. Code 9 when neither is set.",
         ),
     ] = False,
+    format: Annotated[  # noqa: A002 - the option's name
+        Spoken | None,
+        Parameter(help="What agents that are not built in speak with their model."),
+    ] = None,
     project: Annotated[UUID | None, Parameter(help="Where; else the only one there is.")] = None,
     anthropic_model: Annotated[str, Parameter(help="To talk with.")] = "claude-haiku-4-5",
     openai_model: Annotated[str, Parameter(help="To talk with.")] = "gpt-5-mini",
@@ -96,25 +98,27 @@ async def check(
     """
     output = Output()
     providers = read_providers()
+    formats: dict[str, Spoken] = dict.fromkeys(names, format) if format else {}
+    formats |= BUILT_IN
     if live:
-        _require_key(providers, names)
+        _require_key(providers, [formats[name] for name in names if name in formats])
     async with ApiClient(find_place(url, key)) as client:
-        able = await _able(client, names)
+        able = await _able(client, names, formats)
         if not live:
             for name in able:
                 output.line(f"{name} is offered")
             return Exit.OK
         models: dict[Provider, str] = {"anthropic": anthropic_model, "openai": openai_model}
         place = await _project(client, project)
-        return await _check(client, _Live(place, models, providers), able, output, json=json)
+        talks: dict[str, Spoken] = {name: formats[name] for name in able}
+        return await _check(client, _Live(place, models, providers), talks, output, json=json)
 
 
-def _require_key(providers: Providers, names: tuple[str, ...]) -> None:
+def _require_key(providers: Providers, formats: Collection[Spoken]) -> None:
     """Before anything is asked of anybody."""
-    ways: list[Provider] = [WAYS[name].provider for name in names if name in WAYS]
-    ways = ways or [*VARIABLES]
-    if not any(providers.key_of(one) for one in ways):
-        wanted = " or ".join(sorted({VARIABLES[one] for one in ways}))
+    asked: list[Provider] = [PROVIDERS[one] for one in formats] or [*VARIABLES]
+    if not any(providers.key_of(one) for one in asked):
+        wanted = " or ".join(sorted({VARIABLES[one] for one in asked}))
         raise CliError(
             f"There is no key to talk to a model with.\nSet {wanted} (or the same with _FILE) and"
             " try again.",
@@ -130,15 +134,21 @@ class _Live:
 
 
 async def _check(
-    client: ApiClient, live: _Live, able: list[str], output: Output, *, json: bool
+    client: ApiClient,
+    live: _Live,
+    talks: Mapping[str, Spoken],
+    output: Output,
+    *,
+    json: bool,
 ) -> Exit:
-    keyed = [name for name in able if live.providers.key_of(WAYS[name].provider)]
-    for name in (name for name in able if name not in keyed):
-        output.note(f"{name} is left out: {VARIABLES[WAYS[name].provider]} is not set.")
-    _require_key(live.providers, (*able,))
+    """`talks`: agents, and what each speaks."""
+    _require_key(live.providers, [*talks.values()])
     held = True
-    for name in keyed:
-        async with _upstream(client, live, name) as subject:
+    for name, spoken in talks.items():
+        if live.providers.key_of(PROVIDERS[spoken]) is None:
+            output.note(f"{name} is left out: {VARIABLES[PROVIDERS[spoken]]} is not set.")
+            continue
+        async with _upstream(client, live, name, spoken) as subject:
             async for one in live_check(client, subject):
                 held = held and one.held
                 if json:
@@ -150,17 +160,19 @@ async def _check(
 
 
 @asynccontextmanager
-async def _upstream(client: ApiClient, live: _Live, agent: str) -> AsyncGenerator[Subject]:
+async def _upstream(
+    client: ApiClient, live: _Live, agent: str, spoken: Spoken
+) -> AsyncGenerator[Subject]:
     """Of the project, for as long as it is talked: with the key that the environment has."""
-    way, name = WAYS[agent], f"live-check-{secrets.token_hex(4)}"
+    provider, name = PROVIDERS[spoken], f"live-check-{secrets.token_hex(4)}"
     path = f"/api/v1/projects/{live.project_id}/model-upstreams/{name}"
-    model = live.models[way.provider]
+    model = live.models[provider]
     body = PutModelUpstream(
-        url=live.providers.url_of(way.provider),
-        formats=[way.format],
+        url=live.providers.url_of(provider),
+        formats=[spoken],
         models=[model],
-        key=live.providers.key_of(way.provider),
-        auth="x-api-key" if way.provider == "anthropic" else "bearer",
+        key=live.providers.key_of(provider),
+        auth="x-api-key" if provider == "anthropic" else "bearer",
     )
     await client.put(path, ModelUpstream, body)
     try:
@@ -169,7 +181,9 @@ async def _upstream(client: ApiClient, live: _Live, agent: str) -> AsyncGenerato
         await client.delete(path, type(None))
 
 
-async def _able(client: ApiClient, names: tuple[str, ...]) -> list[str]:
+async def _able(
+    client: ApiClient, names: tuple[str, ...], formats: Mapping[str, Spoken]
+) -> list[str]:
     """Agents that can run somewhere and have a model. Raises CliError for one that cannot."""
     found = _offers((await client.get("/api/v1/system/worker", SystemWorkers)).managers)
     offered = {one.agent for one in found if not one.missing}
@@ -177,9 +191,12 @@ async def _able(client: ApiClient, names: tuple[str, ...]) -> list[str]:
         if name not in offered:
             why = next((one.missing for one in found if one.agent == name), "no manager knows it")
             raise CliError(f"{name} cannot run: {why}", Exit.DEPENDENCY_MISSING)
-        if name not in WAYS:
-            raise CliError(f"{name} asks no provider: known are {', '.join(WAYS)}.", Exit.USAGE)
-    able = [name for name in WAYS if name in (names or offered)]
+        if name not in formats:
+            raise CliError(
+                f"{name} is not built in: say what it speaks with its model (--format chat).",
+                Exit.USAGE,
+            )
+    able = [name for name in formats if name in (names or offered)]
     if not able:
         raise CliError(
             "No manager offers an agent that asks a model; see `berth agents ls`.",

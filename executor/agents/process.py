@@ -26,6 +26,10 @@ PIPE_LIMIT = 1024 * 1024
 STDERR_LIMIT = 256 * 1024
 KILL_GRACE = 5.0
 DEFAULT_GRACE = 5.0
+READ_OUT = 1.0
+"""Seconds for an agent to end by itself once there is nothing more to read: what it has not written
+down yet it writes then, while a signal ends some of them where they are.
+"""
 
 
 class BoundedFile:
@@ -172,10 +176,16 @@ class AgentProcess:
             return self._identity.processes(keep=frozenset({self.pid}))
         return keeper.descendants(self.pid)
 
-    async def end_tree(self, *, grace: float) -> None:
-        """SIGTERM, SIGKILL after `grace` seconds; afterwards no process of the agent is left."""
+    async def end_tree(self, *, grace: float, hears_end: bool = True) -> None:
+        """The end of its input, SIGTERM, SIGKILL after `grace` seconds; afterwards no process of
+        the agent is left. `hears_end`: it ends with its input.
+        """
         if not self._exited.is_set():
             self.resume_tree()
+        if not self._exited.is_set() and hears_end and grace > 0:
+            self.stdin.close()
+            await self._await_exit(min(grace, READ_OUT))
+        if not self._exited.is_set():
             self._signal(signal.SIGTERM if grace > 0 else signal.SIGINT)
             await self._await_exit(grace)
         if not self._exited.is_set():

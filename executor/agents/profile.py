@@ -66,6 +66,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A tool that writes a whole file tells no diff; its input carries the text."""
     resume_by_load: bool = False
     """`session/resume` is offered but must not be used."""
+    stays_without_input: bool = False
+    """It goes on for seconds after the end of its input; it is told by a signal at once."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -161,7 +161,8 @@ class AgentSession:
         """Ends every process of the agent. A turn that runs returns `stopped`."""
         if self._turn is not None:
             self._turn.abandon()
-        await self._process.end_tree(grace=grace)
+        hears_end = not self._profile.quirks.stays_without_input
+        await self._process.end_tree(grace=grace, hears_end=hears_end)
         await self._idle.wait()
         await self._connection.close()
         while not self._inbox.empty():

@@ -31,6 +31,7 @@ class OpenCall:
         self._diffs: list[ToolDiff] = []
         self._told_diffs: list[list[str | None]] = []
         """Uncut."""
+        self._told_texts: list[str] = []
         self._streamed: list[str] = []
         self._streamed_length = 0
         self._raw_output: Any = None
@@ -58,6 +59,7 @@ class OpenCall:
         if tool.status == "failed":
             return self.result("failed")
         title = self._changed_title(tool)
+        self._told_texts = _texts(tool.content) or self._told_texts
         status = tool.status if tool.status not in {None, self._status} else None
         self._status = tool.status or self._status
         changed_input = self._changed_input(tool)
@@ -75,10 +77,11 @@ class OpenCall:
 
     @property
     def shown(self) -> Any:  # noqa: ANN401 - JSON
-        """What a person decides on: the input, or the change that is told in its place."""
-        if self.described.input is not None or not self._diffs:
+        """What a person decides on: the input, or what is told in its place."""
+        if self.described.input is not None:
             return self.described.input
-        return bounded({"diffs": msgspec.to_builtins(self._diffs)})
+        told = {"diffs": msgspec.to_builtins(self._diffs), "text": "\n".join(self._told_texts)}
+        return bounded({name: value for name, value in told.items() if value}) or None
 
     @property
     def digest(self) -> str:
@@ -86,7 +89,9 @@ class OpenCall:
         title is like no other.
         """
         bound: object = {"input": self._raw_input, "diffs": self._told_diffs}
-        if not self._raw_input and not self._told_diffs:
+        if not self._raw_input:
+            bound = {"diffs": self._told_diffs, "texts": self._told_texts}
+        if not (self._raw_input or self._told_diffs or self._told_texts):
             bound = {"title": self.described.title, "call": self._call_id}
         canonical = msgspec.json.encode(clean_value(bound), order="sorted")
         return hashlib.sha256(canonical).hexdigest()
@@ -177,7 +182,7 @@ class OpenCall:
         return clean(data[:room])
 
     def _replace_content(self, content: list[ToolContent] | None) -> str:
-        texts = [item.content.text for item in content or [] if item.content is not None]
+        texts = _texts(content)
         if not texts:
             return ""
         before, self._content_text = self._content_text, "\n".join(texts)
@@ -205,6 +210,10 @@ class OpenCall:
         if self._content_text or raw is None:
             return self._content_text
         return msgspec.json.encode(bounded(raw)).decode()
+
+
+def _texts(content: list[ToolContent] | None) -> list[str]:
+    return [item.content.text for item in content or [] if item.content is not None]
 
 
 def _title(text: str | None) -> str:

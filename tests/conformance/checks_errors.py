@@ -82,12 +82,15 @@ async def hanging(trial: Trial) -> None:
 
 
 async def cut(trial: Trial) -> None:
-    """Cut the first time only: tried again, by the agent or by us, until the answer is whole."""
+    """Cut the first time only: tried again, by the agent until the answer is whole, or by us, where
+    an agent takes the half for what was said and goes on from it.
+    """
     talk, word = trial.talk(limits=SECOND), nonce()
     whole = Say(text=f"One two three four five six {word}", cut_after=3, cut_times=1)
     shadow = await talk.send(whole, said=f"Do this, {word}.")
     await talk.succeeded(shadow, within=WITHIN)
-    assert word in told(shadow.seen), "a success with half an answer"
+    again = [one.reason for one in _retries(shadow)]
+    assert word in told(shadow.seen) or again == ["model_stream_cut"], "a success with half of it"
     await never_half(trial)
 
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from cli.client import Refused
 from contracts.events import HumanLoopRequested, TodoUpdate
 from contracts.human_loop import Reply
 from contracts.runs import Run, RunOutput
@@ -14,9 +15,10 @@ from tests.conformance.trial import Check, Tour, Trial
 from tests.e2e import inside
 from tests.e2e.engine import AGENT_UID
 from tests.e2e.inside import SECRETS, asked_outside
+from tests.system.visitor import Shadow
 from tests.system.voyages import told
 
-CHOICES = ("Bergen", "Haugesund")
+CHOICES = ("Oslo", "Haugesund")
 
 
 async def start(trial: Trial) -> None:
@@ -121,31 +123,46 @@ async def plan(trial: Trial) -> None:
 async def question(trial: Trial) -> None:
     """Asked by the agent's own tool; what the person said reaches the model."""
     talk, word = trial.talk(limits=LIMITS), nonce()
-    asking = Question(text=f"Which port, {word}?", options=CHOICES)
+    said = word[::-1]
+    asking = Question(text=f"Which port, {word}?", options=(*CHOICES, f"Bergen, {said}"))
     shadow = await talk.send(asking, Say(text="Thank you."))
     async with talk.allowing(shadow):
         request = await talk.asked(shadow)
         assert request.type == "question", request
         assert word in request.title + json.dumps(request.form), request
-        await talk.reply(request.request_id, Reply(text=f"Bergen, {word[::-1]}"))
+        try:
+            await talk.reply(request.request_id, Reply(text=f"Stavanger, {said}"))
+        except Refused:  # it takes nothing but its choices
+            await talk.reply(request.request_id, Reply(text=f"Bergen, {said}"))
         await trial.visitor.succeeded(shadow)
     if trial.dialect.reads_model:
-        assert any(word[::-1] in one.said_by("tool") for one in trial.asked(word))
+        heard = "".join(one.said_by("tool") for one in trial.asked(word))
+        assert f"Stavanger, {said}" in heard or f"Bergen, {said}" in heard, heard[-500:]
     else:
-        assert word[::-1] in told(shadow.seen)
+        assert said in told(shadow.seen)
 
 
 async def platform_tool(trial: Trial) -> None:
     """Found and called by the agent over MCP; the platform's answer reaches the model."""
+    await finished_by_tool(trial)
+
+
+async def platform_tool_unasked(trial: Trial) -> None:
+    """What it tells of its own work needs no person's word."""
+    shadow = await finished_by_tool(trial)
+    assert asks(shadow.seen) == 0, "a tool of the platform wanted a person"
+
+
+async def finished_by_tool(trial: Trial) -> Shadow:
     talk, word = trial.talk(), nonce()
     asking = Tool(name="finish_task", arguments={"summary": f"All is stowed, {word}."})
     shadow = await talk.done(asking, Say(text="It is finished."))
     accepted = [one.event for one in shadow.seen if isinstance(one.event, ToolAccepted)]
     assert [(one.tool, one.by) for one in accepted] == [("finish_task", None)], shadow.kinds()
     assert word in accepted[0].text
-    assert asks(shadow.seen) == 0, "a tool of the platform wanted a person"
     heard = [one.said_by("tool") for one in trial.asked(word)]
     assert any("the work is done" in one for one in heard), "its answer did not reach the model"
+    return shadow
 
 
 async def platform_question(trial: Trial) -> None:
@@ -195,6 +212,7 @@ TALK = [
     Check(name="plan", play=plan),
     Check(name="question", play=question),
     Check(name="platform tool", play=platform_tool),
+    Check(name="platform tool unasked", play=platform_tool_unasked),
     Check(name="platform question", play=platform_question),
     Check(name="no key inside", play=no_key_inside),
 ]

@@ -28,8 +28,8 @@ from tests.system.voyages import told
 OVER = 150.0
 TREE = """
 import hashlib, os, sys
-for folder, folders, files in sorted(os.walk("/workspace")):
-    folders[:] = [one for one in folders if one != ".berth"]
+for folder, folders, files in os.walk("/workspace"):
+    folders[:] = sorted(one for one in folders if one != ".berth")
     for name in sorted(files):
         path = os.path.join(folder, name)
         digest = hashlib.sha256(open(path, "rb").read()).hexdigest()
@@ -201,7 +201,8 @@ class Moving:
         assert run.attempt == 2, run
         assert labels(led.shadow.seen)[-1] == "native", labels(led.shadow.seen)
         container = await self._container(led)
-        assert await _tree(self.engine, container) == led.tree, "the tree is another"
+        tree = await _tree(self.engine, container)
+        assert tree == led.tree, f"the tree was\n{led.tree}\nand is\n{tree}"
         if trial.dialect.reads_model:
             last = _last(trial.asked(led.words["second"]))
             assert led.words["first"] in last.said_by("assistant"), "the earlier turn is missing"

@@ -23,6 +23,8 @@ OF_MANAGER = ROOT / "deploy" / "compose.manager.yml"
 OF_HOSTS = ROOT / "deploy" / "compose.hosts.yml"
 IMAGES = ("berth:latest", "berth-executor:latest")
 MACHINE = "10.77.0.1"
+MEMORY = "BERTH_DEFAULT_MEMORY_MIB"
+"""As much as a session gets on the first host."""
 
 
 class Host(Ground):
@@ -34,6 +36,7 @@ class Host(Ground):
         self.address = address
         self.folder = folder
         self.variables: dict[str, str] = {}
+        self.environment = SCALED["executor-manager"]
         self.images: Sequence[str] = IMAGES
 
     # --- its manager -------------------------------------------------------------------------
@@ -45,7 +48,7 @@ class Host(Ground):
         override = self.folder / f"{self.name}.json"
         manager = {
             "environment": {
-                **SCALED["executor-manager"],
+                **self.environment,
                 "BERTH_DOCKER_HOST": "unix:///engine/docker.sock",
             },
             "volumes": [f"{self.home}:/engine"],
@@ -72,6 +75,8 @@ class Host(Ground):
             "BERTH_EXECUTOR_IMAGE": self.images[1],
             "BERTH_DRAIN_ON_STOP": "true" if drains else "false",
         }
+        memory = stack.environments["executor-manager"][MEMORY]
+        self.environment = {**SCALED["executor-manager"], MEMORY: memory}
         key = await stack.secret("control-plane", "service-manager")
         await self.compose("run", "--rm", "-T", "init", "set", "service-manager", given=key)
         await self.compose("up", "-d", "--wait")

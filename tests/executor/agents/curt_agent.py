@@ -55,3 +55,5 @@ for line in sys.stdin:
         case _:
             result = {}
     send({"id": request["id"], "result": result})
+
+Path("written-at-the-end").write_text("all of it")

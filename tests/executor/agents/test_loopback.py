@@ -223,11 +223,14 @@ async def test_listener__starts_again_and_ends_with_its_owner(
 
 
 def running_at(port: int) -> int:
-    """The pid of the pipe for that port, or 0."""
+    """The pid of our own pipe for that port, or 0: other executors have theirs for any port."""
     wanted = f"{loopback.__file__}\0{port}\0".encode()
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and wanted in (entry / "cmdline").read_bytes():
+            if not entry.name.isdigit() or wanted not in (entry / "cmdline").read_bytes():
+                continue
+            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid():
                 return int(entry.name)
         except OSError:
             continue

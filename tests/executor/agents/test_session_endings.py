@@ -12,6 +12,7 @@ import pytest
 from contracts.events import Event
 from contracts.reasons import Reason
 from executor.agents.connection import UNREAD
+from executor.agents.profile import Quirks
 from executor.agents.turn import TurnLimits
 from tests.executor.agents.driven import Berth, state_of, wait_gone
 
@@ -163,6 +164,22 @@ async def test_cancel__an_agent_that_never_pauses_is_killed(berth: Berth) -> Non
         await agent.desk.until("message.delta")
         await agent.session.cancel(grace=0.2)
         assert (await turn).outcome == "canceled"
+
+
+@pytest.mark.parametrize("stays", [False, True])
+async def test_end__its_input_ends_first_and_what_was_unwritten_is_written(
+    berth: Berth,
+    stays: bool,  # noqa: FBT001 - a case
+) -> None:
+    berth.profile = msgspec.structs.replace(
+        berth.profile,
+        command=[sys.executable, str(Path(__file__).with_name("curt_agent.py")), "end_turn"],
+        modes={},
+        quirks=Quirks(stays_without_input=stays),
+    )
+    async with berth.opened() as agent:
+        await agent.session.end()
+        assert (berth.workspace / "written-at-the-end").exists() is not stays
 
 
 async def test_limits__duration_of_an_agent_that_never_pauses(berth: Berth) -> None:
