@@ -43,6 +43,7 @@ class HumanLoopRequest(Wire, frozen=True, kw_only=True):
     title: str
     tool: str
     input: Any
+    """Of the tool; where the agent tells none, `{"diffs": [...]}`, `{"text": ...}` or both."""
     input_hash: str
     options: list[AskOption]
     form: Any = None

@@ -103,14 +103,14 @@ async def check(
     if live:
         _require_key(providers, [formats[name] for name in names if name in formats])
     async with ApiClient(find_place(url, key)) as client:
-        able = await _able(client, names, formats)
+        able = await _able(client, names)
         if not live:
             for name in able:
                 output.line(f"{name} is offered")
             return Exit.OK
+        talks = _talks(able, formats, named=bool(names))
         models: dict[Provider, str] = {"anthropic": anthropic_model, "openai": openai_model}
         place = await _project(client, project)
-        talks: dict[str, Spoken] = {name: formats[name] for name in able}
         return await _check(client, _Live(place, models, providers), talks, output, json=json)
 
 
@@ -181,28 +181,32 @@ async def _upstream(
         await client.delete(path, type(None))
 
 
-async def _able(
-    client: ApiClient, names: tuple[str, ...], formats: Mapping[str, Spoken]
-) -> list[str]:
-    """Agents that can run somewhere and have a model. Raises CliError for one that cannot."""
+async def _able(client: ApiClient, names: tuple[str, ...]) -> list[str]:
+    """Agents that can run somewhere. Raises CliError for one that is named and cannot."""
     found = _offers((await client.get("/api/v1/system/worker", SystemWorkers)).managers)
     offered = {one.agent for one in found if not one.missing}
     for name in names:
         if name not in offered:
             why = next((one.missing for one in found if one.agent == name), "no manager knows it")
             raise CliError(f"{name} cannot run: {why}", Exit.DEPENDENCY_MISSING)
-        if name not in formats:
-            raise CliError(
-                f"{name} is not built in: say what it speaks with its model (--format chat).",
-                Exit.USAGE,
-            )
-    able = [name for name in formats if name in (names or offered)]
-    if not able:
+    return [*names] or sorted(offered)
+
+
+def _talks(able: list[str], formats: Mapping[str, Spoken], *, named: bool) -> dict[str, Spoken]:
+    """Those that ask a model, and what each speaks. Raises CliError where that is not known."""
+    unknown = [name for name in able if name not in formats]
+    if named and unknown:
+        raise CliError(
+            f"{unknown[0]} is not built in: say what it speaks with its model (--format chat).",
+            Exit.USAGE,
+        )
+    talks: dict[str, Spoken] = {name: formats[name] for name in able if name in formats}
+    if not talks:
         raise CliError(
             "No manager offers an agent that asks a model; see `berth agents ls`.",
             Exit.DEPENDENCY_MISSING,
         )
-    return able
+    return talks
 
 
 async def _project(client: ApiClient, project: UUID | None) -> UUID:

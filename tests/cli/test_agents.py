@@ -24,6 +24,17 @@ def test_check__an_agent_that_nobody_offers(up: Up) -> None:
     assert "parrot cannot run" in done.err
 
 
+def test_check__any_agent_that_is_offered(up: Up) -> None:
+    assert up.run("agents", "check", "scripted").lines() == ["scripted is offered"]
+    assert "scripted is offered" in up.run("agents", "check").lines()
+
+
+def test_check__live_with_one_whose_format_is_not_known(up: Up) -> None:
+    done = up.run("agents", "check", "scripted", "--live", OPENAI_API_KEY="a-key")
+    assert done.code == Exit.USAGE
+    assert "scripted is not built in: say what it speaks" in done.err
+
+
 @pytest.mark.parametrize(
     ("names", "wanted"),
     [

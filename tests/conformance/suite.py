@@ -187,7 +187,7 @@ class Suite:
             await self._alone(trials)
             await self.player.together(trials, LATE)
             await self.player.together(trials, RESTART)
-            if "scripted" in self._names() and self.player.chosen("usage over many runs"):
+            if "scripted" in self._names() and self.player.chosen(USAGE.name):
                 await self._crowd(bench)
             await loading
             if hosts is not None:
@@ -228,10 +228,10 @@ class Suite:
         try:
             told = await crowd(bench)
         except Exception as error:  # noqa: BLE001 - its outcome
-            self._failed("usage over many runs", error)
+            self._failed(f"{USAGE.name}, over many runs", error)
             return
         seconds = time.monotonic() - began
-        self.report.told("scripted", "usage over many runs", "yes", seconds=seconds, why=told)
+        self.report.told("scripted", USAGE.name, "yes", seconds=seconds, why=told)
 
     async def _books(self, bench: Bench, trials: list[Trial]) -> None:
         for trial in trials:

@@ -23,6 +23,8 @@ OF_MANAGER = ROOT / "deploy" / "compose.manager.yml"
 OF_HOSTS = ROOT / "deploy" / "compose.hosts.yml"
 IMAGES = ("berth:latest", "berth-executor:latest")
 MACHINE = "10.77.0.1"
+HOMES = Path("/var/tmp")
+HOMES_PREFIX = "berth-hosts-"
 MEMORY = "BERTH_DEFAULT_MEMORY_MIB"
 """As much as a session gets on the first host."""
 
@@ -157,7 +159,7 @@ class Hosts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.home = Path(tempfile.mkdtemp(prefix="berth-hosts-", dir="/var/tmp"))
+        self.home = Path(tempfile.mkdtemp(prefix=HOMES_PREFIX, dir=HOMES))
         self.found: dict[str, Host] = {}
 
     async def up(self, stack: Stack) -> None:
@@ -197,8 +199,17 @@ class Hosts:
     async def down(self) -> None:
         for host in self.found.values():
             host.engine.close()
-        await self._script("down")
+        await take_down(self.home)
         await asyncio.to_thread(shutil.rmtree, self.home, ignore_errors=True)
 
     async def _script(self, *words: str) -> str:
-        return await command(str(SCRIPT), *words, env={"TWOHOSTS_DIR": str(self.home)}, within=150)
+        return await _script(self.home, *words)
+
+
+async def take_down(home: Path) -> None:
+    """Their engines, all that runs on them, and their network."""
+    await _script(home, "down")
+
+
+async def _script(home: Path, *words: str) -> str:
+    return await command(str(SCRIPT), *words, env={"TWOHOSTS_DIR": str(home)}, within=150)

@@ -30,6 +30,8 @@ ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+PREFIX = "berth-e2e-"
+"""Of the projects' names."""
 STORE_IMAGE = "berth-store:ceph"
 KEPT = 20_000
 """Bytes of each log that are kept of a failure."""
@@ -77,7 +79,7 @@ class Stack:
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.folder = folder
         self.engine = engine
-        self.project = f"berth-e2e-{secrets.token_hex(4)}"
+        self.project = f"{PREFIX}{secrets.token_hex(4)}"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = ""
@@ -264,7 +266,7 @@ def free_port() -> int:
 
 @contextlib.asynccontextmanager
 async def scratch() -> AsyncGenerator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="berth-e2e-"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         yield folder
     finally:

@@ -17,6 +17,7 @@ from tests.e2e.cases_burst import Burst
 from tests.e2e.cases_hosts import HostCases
 from tests.e2e.cases_lifecycle import Lifecycle
 from tests.e2e.client import Client, client
+from tests.e2e.earlier import alone, tidy_up
 from tests.e2e.engine import Engine
 from tests.e2e.faults import Faults
 from tests.e2e.hosts import Hosts
@@ -46,6 +47,14 @@ class Whole:
     async def play(self) -> dict[str, Any]:
         """What is told besides the cases."""
         engine = Engine(SOCKET)
+        try:
+            async with alone(self.report.say):
+                await tidy_up(engine, self.report.say)
+                return await self._play(engine)
+        finally:
+            engine.close()
+
+    async def _play(self, engine: Engine) -> dict[str, Any]:
         async with scratch() as folder:
             stack = Stack(folder, engine)
             hosts = Hosts(folder) if "hosts" in self.parts else None
@@ -65,7 +74,6 @@ class Whole:
         )
         if left:
             self.report.failed("nothing is left behind", 0.0, AssertionError("; ".join(left)))
-        engine.close()
         agents = {"agents": self.agents.found} if self.agents else {}
         logs = {"logs": str(self.kept)} if self.kept else {}
         return {"left_behind": len(left), **agents, **logs}
