@@ -37,9 +37,9 @@ class Payload:
     worker_limits: WorkerLimits
     """The session's own, else its app's."""
     egress: InForce
+    """The app's, else the project's."""
     choice: ContainerChoice
     """Of its app."""
-    """The app's, else the project's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from contracts.git import GIT_HOST
 from control_plane.domain.model_hosts import Origin, WrongUrl, origin_of, plain
 
 HTTPS_PORT = 443
+HTTP_PORT = 80
 
 _HOST = re.compile(GIT_HOST)
 

@@ -11,7 +11,9 @@ import zlib
 import msgspec
 
 LONGEST_HEAD = 64 * 1024
-"""Of what is read; refs beyond it go unnamed."""
+"""Of what is read, packed or not; refs beyond it go unnamed. Whoever reads it keeps no more back:
+what is packed can say nothing for ever.
+"""
 MOST_REFS = 100
 LONGEST_REF = 300
 
@@ -42,6 +44,7 @@ class PushHead:
         self._unpacked = zlib.decompressobj(_EITHER) if packing in _PACKED else None
         self._left = b""
         self._size = 0
+        self._fed = 0
 
     @property
     def asks_only(self) -> bool:
@@ -56,6 +59,7 @@ class PushHead:
     def feed(self, data: bytes) -> None:
         if self.read:
             return
+        self._fed += len(data)
         try:
             room = LONGEST_HEAD - self._size
             plain = self._unpacked.decompress(data, room) if self._unpacked else data[:room]
@@ -65,7 +69,7 @@ class PushHead:
         self._size += len(plain)
         self._left += plain
         self._take_lines()
-        self.read = self.read or self._size >= LONGEST_HEAD
+        self.read = self.read or max(self._size, self._fed) >= LONGEST_HEAD
 
     def end(self) -> None:
         self.read = True

@@ -6,14 +6,25 @@ from uuid import UUID
 import msgspec
 from litestar import delete, get, put
 from litestar.di import NamedDependency
+from litestar.exceptions import ValidationException
 from litestar.params import FromPath, JSONBody, PathParameter
 
 from contracts.git import GIT_HOST, GitCredential, GitCredentialList, PutGitCredential
 from control_plane.domain.access import Principal
 from control_plane.routes.policies import MANAGE_PROJECT
+from control_plane.routes.ranges import telling
 from control_plane.services.git_credentials import GitCredentials
 
 CREDENTIALS = "/api/v1/projects/{project_id:uuid}/git-credentials"
+
+ALLOWED = {
+    "host": (
+        "a git host's name in lower case, such as git.example.org; neither an address nor a port"
+    ),
+    "username": "1 to 200 visible ASCII characters, none of them a colon",
+    "token": "1 to 4000 visible ASCII characters",
+}
+_tell = telling(ALLOWED)
 
 Host = Annotated[
     str,
@@ -30,7 +41,12 @@ async def list_git_credentials(
     return await git_credentials.listed(project_id)
 
 
-@get(f"{CREDENTIALS}/{{host:str}}", opt=MANAGE_PROJECT, tags=["git"])
+@get(
+    f"{CREDENTIALS}/{{host:str}}",
+    opt=MANAGE_PROJECT,
+    tags=["git"],
+    exception_handlers={ValidationException: _tell},
+)
 async def get_git_credential(
     project_id: FromPath[UUID], host: Host, git_credentials: NamedDependency[GitCredentials]
 ) -> GitCredential:
@@ -38,7 +54,13 @@ async def get_git_credential(
     return await git_credentials.get(project_id, host)
 
 
-@put(f"{CREDENTIALS}/{{host:str}}", opt=MANAGE_PROJECT, status_code=200, tags=["git"])
+@put(
+    f"{CREDENTIALS}/{{host:str}}",
+    opt=MANAGE_PROJECT,
+    status_code=200,
+    tags=["git"],
+    exception_handlers={ValidationException: _tell},
+)
 async def put_git_credential(
     *,
     project_id: FromPath[UUID],
@@ -53,7 +75,13 @@ async def put_git_credential(
     return await git_credentials.put(project_id, host, data, by=principal.user_id)
 
 
-@delete(f"{CREDENTIALS}/{{host:str}}", opt=MANAGE_PROJECT, status_code=204, tags=["git"])
+@delete(
+    f"{CREDENTIALS}/{{host:str}}",
+    opt=MANAGE_PROJECT,
+    status_code=204,
+    tags=["git"],
+    exception_handlers={ValidationException: _tell},
+)
 async def remove_git_credential(
     *,
     project_id: FromPath[UUID],

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from chassis.errors import BerthError, DependencyUnavailable, NotFound
+from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from contracts.errors import Code
 from contracts.git import GitCredential, GitCredentialList, PutGitCredential
 from control_plane.domain.git_keys import GitKeys
 from control_plane.domain.seals import SealBroken
-from control_plane.store import audit
+from control_plane.store import audit, quotas
 from control_plane.store import git_credentials as store
 from control_plane.store.database import Database, Unit
 from control_plane.store.git_credentials import StoredCredential
@@ -66,7 +67,9 @@ class GitCredentials:
             raise _wrong("token", "visible ASCII characters only: is there a line end in it?")
         sealed = self._require_keys().seal(data.token, project_id=project_id, name=host)
         async with self._database.unit() as unit:
+            await quotas.lock_one(unit, "project", project_id)
             known = await store.listed(unit.connection, project_id)
+            await failpoint("git_credentials.counted")
             if len(known) >= MOST and all(one.host != host for one in known):
                 raise BerthError(Code.CONFLICT, f"a project has credentials for {MOST} hosts")
             done = await store.put(

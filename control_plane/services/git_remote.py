@@ -14,7 +14,7 @@ from chassis.addresses import is_global
 from chassis.errors import BerthError, DependencyUnavailable
 from chassis.logs import get_logger
 from contracts.errors import Code
-from control_plane.domain.git_hosts import HTTPS_PORT, GitHosts, Place
+from control_plane.domain.git_hosts import HTTP_PORT, HTTPS_PORT, GitHosts, Place
 from control_plane.domain.git_requests import GitAsk, Lines, Refused
 from control_plane.domain.model_hosts import Origin
 from control_plane.services.model_provider import CONNECT_SECONDS, ProviderAnswer, trusted
@@ -105,7 +105,8 @@ class GitRemote:
 
     async def _at(self, question: Question, origin: Origin, address: str) -> httpx.Response:
         shown = f"[{address}]" if ":" in address else address
-        named = origin.host if origin.port in {80, HTTPS_PORT} else f"{origin.host}:{origin.port}"
+        usual = origin.port == (HTTPS_PORT if origin.scheme == "https" else HTTP_PORT)
+        named = origin.host if usual else f"{origin.host}:{origin.port}"
         request = httpx.Request(
             question.ask.method,
             f"{origin.scheme}://{shown}:{origin.port}{question.ask.target}",

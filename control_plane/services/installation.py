@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from chassis.errors import BerthError, NotFound, Stale
+from chassis.failpoints import failpoint
 from contracts.errors import Code
 from contracts.installation import AdministratorPage, AdminManager, AdminManagerPage, PatchManager
 from contracts.projects import AuditPage
@@ -39,6 +40,7 @@ class Installation:
             now = await store.lock_manager(unit, manager_id)
             if now is None:
                 raise _unknown(manager_id)
+            await failpoint("manager.locked")
             if version != now.version:
                 raise Stale(
                     Code.VERSION_CONFLICT,
@@ -67,6 +69,7 @@ class Installation:
         """Raises `conflict` for the last one."""
         async with self._database.unit() as unit:
             there = await store.lock_administrators(unit)
+            await failpoint("administrators.locked")
             if user_id not in there:
                 raise NotFound(Code.USER_NOT_FOUND, f"{user_id} is no administrator")
             if there == [user_id]:

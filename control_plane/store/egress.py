@@ -58,6 +58,6 @@ async def of_current_workers(
 
 
 async def take_denials(unit: Unit, worker_id: UUID, batch_id: UUID) -> bool:
-    """False: it was told before. Under the lock of the worker's session."""
+    """False: it was told before, or the worker superseded. Under its session's lock."""
     taken = await unit.connection.fetchval(QUERIES["take_denials"], worker_id, batch_id)
     return taken is not None

@@ -26,7 +26,8 @@ LEFT JOIN apps a ON a.id = s.app_id
 WHERE w.id = ANY($1::uuid[]) AND w.released_at IS NULL AND w.superseded_at IS NULL
 
 -- name: take_denials
--- A batch is told once; so many are remembered, for a relay tells one after the other.
+-- A batch is told once, and none of a worker that was superseded meanwhile; so many are remembered, for a relay
+-- tells one after the other.
 UPDATE session_workers SET told_denials = ($2::uuid || told_denials)[1:16]
-WHERE id = $1 AND NOT $2::uuid = ANY(told_denials)
+WHERE id = $1 AND superseded_at IS NULL AND NOT $2::uuid = ANY(told_denials)
 RETURNING id

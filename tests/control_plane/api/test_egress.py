@@ -8,13 +8,13 @@ import httpx
 import msgspec
 import pytest
 
-from contracts.egress import EgressHost, EgressPolicy, EgressProfile
+from contracts.egress import EgressHost, EgressPolicy, EgressProfile, TellDenials
 from contracts.managers import AgentOffer, Claim, Heartbeat, Register, WorkerReportedState
 from contracts.workers import WorkerGrant, WorkerState
 from control_plane.store import egress as store
 from tests.factories import insert_worker, make_session, register_manager, send
 from tests.fixtures.control_plane import Caller, Plane
-from tests.fixtures.guards import perhaps_without
+from tests.fixtures.guards import perhaps_without, query_of
 
 CUSTOM: dict[str, Any] = {
     "profile": "custom",
@@ -337,3 +337,22 @@ async def test_denials__are_the_workers_own_word(plane: Plane, member: Caller) -
     late = await tell(plane, worker_id, DENIAL)
     assert (late.status_code, late.json()["code"]) == (409, "stale_epoch")
     assert await events(plane, session) == []
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_denials__of_a_worker_that_is_superseded_meanwhile_change_nothing(
+    plane: Plane, member: Caller, *, guarded: bool
+) -> None:
+    """Between its proof of who it is and the lock of its session, or told by a task later on."""
+    session = await make_session(member.http)
+    worker_id = await insert_worker(plane.connection, session, token="bwt1")
+    worker = await plane.app.services.access.worker_of("bwt1", worker_id)
+    await plane.connection.execute(
+        "UPDATE session_workers SET superseded_at = now() WHERE id = $1", worker_id
+    )
+    told = msgspec.convert({"batch_id": str(uuid4()), "denials": [DENIAL]}, TellDenials)
+    with perhaps_without(
+        query_of(store, "take_denials", " AND superseded_at IS NULL", ""), guarded=guarded
+    ):
+        await plane.app.services.egress_policies.tell(worker, told)
+    assert len(await events(plane, session)) == (0 if guarded else 1)

@@ -46,28 +46,32 @@ async def test_credential__made_shown_replaced_removed(worker: Worker) -> None:
     assert audited[0]["actor"] == str(worker.owner.user_id)
 
 
-WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
-    "an address": ("127.0.0.1", {}, "host"),
-    "a wildcard": ("*.example.test", {}, "host"),
-    "a single label": ("localhost", {}, "host"),
-    "capitals": ("Git.example.test", {}, "host"),
-    "a port": ("git.example.test:80", {}, "host"),
-    "no token": (HOST, {"token": ""}, "token"),
-    "a token with a line end": (HOST, {"token": "a\nb"}, "token"),
-    "a name with a colon": (HOST, {"username": "a:b"}, "username"),
-    "an unknown field": (HOST, {"colour": "red"}, "colour"),
+NAME = "a git host's name in lower case"
+VISIBLE = "1 to 4000 visible ASCII characters"
+WRONG: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "an address": ("127.0.0.1", {}, "host", NAME),
+    "a wildcard": ("*.example.test", {}, "host", NAME),
+    "a single label": ("localhost", {}, "host", NAME),
+    "capitals": ("Git.example.test", {}, "host", NAME),
+    "a port": ("git.example.test:80", {}, "host", NAME),
+    "no token": (HOST, {"token": ""}, "token", VISIBLE),
+    "an endless token": (HOST, {"token": "a" * 4001}, "token", VISIBLE),
+    "a token with a line end": (HOST, {"token": "a\nb"}, "token", "visible ASCII characters only"),
+    "a name with a colon": (HOST, {"username": "a:b"}, "username", "1 to 200 visible"),
+    "an unknown field": (HOST, {"colour": "red"}, "colour", "no such field"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 async def test_credential__that_is_wrong(worker: Worker, case: str) -> None:
-    host, changes, field = WRONG[case]
+    host, changes, field, expected = WRONG[case]
     answer = await put(worker, host, **changes)
     assert answer.status_code == 400, answer.text
     assert (answer.json()["code"], answer.json()["details"]["field"]) == (
         "validation_failed",
         field,
     )
+    assert answer.json()["details"]["expected"].startswith(expected)
     assert TOKEN not in answer.text
 
 

@@ -75,6 +75,26 @@ def test_push__whose_head_has_no_end_is_not_kept_for_ever() -> None:
     assert LONGEST_HEAD < 100_000
 
 
+SAYS_NOTHING: dict[str, bytes] = {
+    "empty blocks": gzip.compress(b"")[:10] + b"\x00\x00\x00\xff\xff" * 20_000,
+    "a name without an end": b"\x1f\x8b\x08\x08" + b"\x00" * 6 + b"n" * 100_000,
+    "what follows its end": gzip.compress(b"") * 5000,
+}
+
+
+@pytest.mark.parametrize("case", SAYS_NOTHING)
+def test_push__that_is_packed_and_says_nothing_is_not_kept_for_ever(case: str) -> None:
+    """Whoever feeds it keeps what it fed until the head was read."""
+    body, head, fed_bytes = SAYS_NOTHING[case], PushHead("gzip"), 0
+    while not head.read and fed_bytes < len(body):
+        head.feed(body[fed_bytes : fed_bytes + 1000])
+        fed_bytes += 1000
+    assert head.read
+    assert fed_bytes < LONGEST_HEAD + 1000
+    assert not head.asks_only
+    assert not head.whole
+
+
 def test_hosts__are_as_the_administrator_says() -> None:
     hosts = GitHosts(
         ["inside.example.org", "https://odd.example.org:8443", "git.example.org=http://git:8080"]

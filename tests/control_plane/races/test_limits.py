@@ -14,6 +14,7 @@ from contracts.quotas import Quota, Subject
 from contracts.runs import RunOptions
 from control_plane.services.quotas import Quotas
 from control_plane.store import quotas
+from tests.fixtures.barriers import Crowd
 from tests.fixtures.berth import Berth
 from tests.fixtures.guards import perhaps_without, query_of
 from tests.fixtures.office import Host, Office
@@ -28,25 +29,6 @@ LOCKS = [
     query_of(quotas, "lock_projects", " FOR NO KEY UPDATE", ""),
     query_of(quotas, "lock_users", " FOR NO KEY UPDATE", ""),
 ]
-
-
-class Crowd:
-    """Holds who comes until `enough` have come, or nobody comes any more for a moment."""
-
-    def __init__(self, enough: int) -> None:
-        self._enough = enough
-        self._come = 0
-        self._full = asyncio.Event()
-
-    async def action(self) -> None:
-        self._come += 1
-        if self._come >= self._enough:
-            self._full.set()
-        try:
-            async with asyncio.timeout(0.3):
-                await self._full.wait()
-        except TimeoutError:
-            self._full.set()  # the others wait for a lock that one of these holds
 
 
 async def limit(office: Office, subject: Subject, one: UUID, **amounts: int) -> None:
