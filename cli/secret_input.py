@@ -25,6 +25,10 @@ def secret_asked(question: str, option: str) -> str:
     """Of whoever sits there, unseen; else what standard input holds."""
     if not sys.stdin.isatty():
         return secret_from("-", option)
-    if not (said := getpass.getpass(f"{question}: ").strip()):
+    try:
+        said = getpass.getpass(f"{question}: ").strip()
+    except EOFError:
+        said = ""
+    if not said:
         raise CliError(f"{question}: it is empty.", Exit.USAGE)
     return said

@@ -1,5 +1,6 @@
 """`berth git`: a project's credentials for git hosts."""
 
+import re
 from typing import Annotated
 from uuid import UUID
 
@@ -7,12 +8,12 @@ from cyclopts import App, Parameter
 
 from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
-from cli.exits import Exit
+from cli.exits import CliError, Exit
 from cli.output import Output
 from cli.projects import AskedProject, project_of
 from cli.secret_input import secret_asked, secret_from
 from cli.settings import read_settings
-from contracts.git import GitCredential, GitCredentialList, PutGitCredential
+from contracts.git import GIT_HOST, GitCredential, GitCredentialList, PutGitCredential
 
 git = App(name="git", help="A project's credentials for git hosts: set, ls, rm.")
 
@@ -44,10 +45,11 @@ async def set_(
 ) -> Exit:
     """Make or replace the credential for a host. The token is never an argument."""
     output = Output()
-    body = PutGitCredential(username=username, token=_token(host, token_file))
+    named = _named(host)
     async with ApiClient(find_place(url, key)) as client:
         place = await _place(client, project)
-        made = await client.put(f"{place}/{host}", GitCredential, body)
+        body = PutGitCredential(username=username, token=_token(named, token_file))
+        made = await client.put(f"{place}/{named}", GitCredential, body)
     if json:
         output.json(made)
     else:
@@ -83,11 +85,20 @@ async def rm(
     host: Host, /, *, project: AskedProject = None, url: Url = None, key: Key = None
 ) -> Exit:
     """Remove a credential. What is under way ends as it would."""
+    named = _named(host)
     async with ApiClient(find_place(url, key)) as client:
         place = await _place(client, project)
-        await client.delete(f"{place}/{host}", type(None))
-    Output().line(f"Removed the credential for {host}.")
+        await client.delete(f"{place}/{named}", type(None))
+    Output().line(f"Removed the credential for {named}.")
     return Exit.OK
+
+
+def _named(host: str) -> str:
+    """Before anything is asked, a token first of all. Raises CliError."""
+    if re.fullmatch(GIT_HOST, host) is None:
+        expected = "a host's name in lower case such as github.com, neither an address nor a port"
+        raise CliError(f"HOST {host}: expected {expected}.", Exit.USAGE)
+    return host
 
 
 async def _place(client: ApiClient, project: UUID | None) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
@@ -46,7 +46,9 @@ async def ls(
     ] = False,
     session: Annotated[UUID | None, Parameter(help="Only this session's.")] = None,
     project: Annotated[UUID | None, Parameter(help="Only this project's.")] = None,
-    limit: Annotated[int, Parameter(help="At most so many; 0: all.")] = 20,
+    limit: Annotated[
+        int, Parameter(help="At most so many; 0: all.", validator=validators.Number(gte=0))
+    ] = 20,
     json: Json = False,
     url: Url = None,
     key: Key = None,

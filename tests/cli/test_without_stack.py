@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from chassis.store.check import FULL
 from cli.exits import Exit
 from tests.fixtures.bad_store import bad_store
@@ -27,6 +29,27 @@ def test_ls__url_without_a_key(home: Path) -> None:
     done = berth(home, "ls", BERTH_URL="http://127.0.0.1:9")
     assert done.code == Exit.UNREACHABLE
     assert "BERTH_KEY" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("egress", "show"),
+        ("egress", "set", "none"),
+        ("git", "ls"),
+        ("git", "set", "github.com"),
+        ("workers", "ls", "--managers"),
+        ("workers", "scale", "host", "--warm", "1"),
+        ("limits", "show"),
+        ("limits", "set", "--default", "users", "--max-workers", "1"),
+    ],
+)
+def test_newer_commands__nothing_runs(home: Path, arguments: tuple[str, ...]) -> None:
+    """Nobody is asked for a secret that has no place to go."""
+    done = berth(home, *arguments)
+    assert (done.code, done.out) == (Exit.UNREACHABLE, "")
+    assert "berth up" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_up__home_is_a_file(home: Path) -> None:
