@@ -106,13 +106,14 @@ def is_sandbox(runtime: str) -> bool:
 
 
 def allowed_by(entries: list[str], asked: str) -> str | None:
-    """The entry that allows it: of the same name, and of the same digest where both say one."""
+    """The entry that allows it: of the same name, and of the same digest where both say one. What
+    an entry without a digest allows is whatever its name means.
+    """
     name, digest = canonical(asked)
-    for entry in entries:
-        own, pinned = canonical(entry)
-        if own == name and (not pinned or not digest or pinned == digest):
-            return entry
-    return None
+    same = [entry for entry in entries if canonical(entry)[0] == name]
+    fitting = [entry for entry in same if not digest or canonical(entry)[1] in {"", digest}]
+    # one that says this digest comes before one that says none
+    return min(fitting, key=lambda entry: canonical(entry)[1] != digest, default=None)
 
 
 def canonical(image: str) -> tuple[str, str]:

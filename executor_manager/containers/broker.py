@@ -46,31 +46,46 @@ class Broker:
         return Admitted(image=self._image(choice.image).id, runtime=self.offer.runtime_for(choice))
 
     def _image(self, asked: str) -> Image:
-        if not asked:
-            return self.engine.image(self.options.image)
-        entry = allowed_by(self.offer.images, asked) or asked
-        digest = canonical(asked)[1] or canonical(entry)[1]
-        image = self._pinned(entry, digest) if digest else self.engine.image(asked)
+        image = self._named(asked) if asked else self.engine.image(self.options.image)
         if volumes := sorted((image.config.volumes if image.config else None) or {}):
             raise ImageNotAllowed(
-                f"the image {asked} declares volumes ({', '.join(volumes)}), which the engine would"
-                " make on its own disk, without a limit: build it without VOLUME"
+                f"the image {asked or self.options.image} declares volumes ({', '.join(volumes)}),"
+                " which the engine would make on its own disk, without a limit: build it without"
+                " VOLUME"
             )
+        return image
+
+    def _named(self, asked: str) -> Image:
+        entry = allowed_by(self.offer.images, asked) or asked
+        if digest := canonical(entry)[1]:
+            return self._pinned(entry, digest)
+        name, digest = canonical(asked)
+        image = self.engine.image(name)
+        # looked for by the digest, any image that the engine has would be found
+        if digest and digest not in _digests(image):
+            raise _absent(name, digest)
         return image
 
     def _pinned(self, entry: str, digest: str) -> Image:
         """By its registry's digest, or by its id, where no registry ever gave it one."""
-        name, _ = canonical(entry)
-        repository = name.rpartition(":")[0]
+        repository = canonical(entry)[0].rpartition(":")[0]
         for reference in (f"{repository}@{digest}", digest):
             try:
                 image = self.engine.image(reference)
             except ImageMissing:
                 continue
-            told = {one.rpartition("@")[2] for one in image.repo_digests or []}
-            if digest in {image.id, *told}:
+            if digest in _digests(image):
                 return image
-        raise ImageMissing(
-            f"the engine has no image {repository} of the digest {digest}, and another is not"
-            " allowed: load or pull it on this host"
-        )
+        raise _absent(repository, digest)
+
+
+def _absent(name: str, digest: str) -> ImageMissing:
+    return ImageMissing(
+        f"the engine has no image {name} of the digest {digest}, and another is not allowed: load"
+        " or pull it on this host"
+    )
+
+
+def _digests(image: Image) -> set[str]:
+    """A registry's, and its id."""
+    return {image.id, *(one.rpartition("@")[2] for one in image.repo_digests or [])}
