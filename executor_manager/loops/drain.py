@@ -30,7 +30,7 @@ class DrainLoop:
         for worker in self.workers:
             if not self.orders.present.draining:
                 return
-            if worker.stage in HAS_PROCESS and not _stops(worker):
+            if worker.stage in HAS_PROCESS and not worker.unknown and not _stops(worker):
                 await self._ask(worker)
 
     async def _ask(self, worker: Worker) -> None:

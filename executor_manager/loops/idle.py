@@ -49,9 +49,9 @@ class IdleLoop:
     def _idle(self, worker: Worker) -> float:
         """For how long; 0 for one that must not be asked."""
         status = worker.status
-        if worker.stage is not Stage.LIVE or status is None or self.duties.busy(worker):
+        if worker.stage is not Stage.LIVE or worker.unknown or self.duties.busy(worker):
             return 0.0
-        if self._stops(worker) or status.phase is not ExecutorPhase.READY:
+        if status is None or self._stops(worker) or status.phase is not ExecutorPhase.READY:
             return 0.0
         return status.idle_seconds or 0.0
 

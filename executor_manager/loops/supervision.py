@@ -57,7 +57,10 @@ class SupervisionLoop:
         return [worker for worker in self.workers if not self.duties.busy(worker)]
 
     def _look_after(self, worker: Worker, container: Container | None) -> None:
-        if worker.stage in {Stage.ACTIVATING, Stage.RESTARTING}:
+        if worker.unknown:
+            if container is None:  # somebody removed it
+                self.duties.start(worker, Gravity.REMOVE, partial(self._forget, worker))
+        elif worker.stage in {Stage.ACTIVATING, Stage.RESTARTING}:
             # its duty was broken off, by a backend that was away
             self.duties.start(worker, Gravity.START, partial(self.activation.adopt, worker))
         elif worker.stage is Stage.LIVE and _gave_up(worker):
@@ -67,6 +70,10 @@ class SupervisionLoop:
         elif worker.stage is Stage.LIVE and not self._as_should_be(worker, container):
             _log.warning("executor_gone", worker=worker.id, epoch=worker.epoch)
             self.duties.start(worker, Gravity.START, partial(self.activation.restart, worker))
+
+    async def _forget(self, worker: Worker) -> None:
+        await self.executors.forget(worker)
+        self.workers.drop(worker)
 
     def _as_should_be(self, worker: Worker, container: Container | None) -> bool:
         if container is not None and container.state in _UP:

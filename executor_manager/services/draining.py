@@ -48,7 +48,8 @@ class Draining:
             await asyncio.sleep(ASK_SECONDS)
 
     def _running(self) -> list[Worker]:
-        return [worker for worker in self.workers if worker.stage in HAS_PROCESS]
+        having = [worker for worker in self.workers if worker.stage in HAS_PROCESS]
+        return [worker for worker in having if not worker.unknown]
 
     async def _ask(self, worker: Worker) -> bool:
         try:

@@ -21,7 +21,11 @@ class Verdicts:
     remove_after: float
 
     def apply(self, worker: Worker, verdict: Verdict) -> None:
-        if verdict != "unknown" and not worker.setbacks.over:
+        if verdict == "unknown":
+            self._unknown(worker)
+            return
+        worker.unknown = False
+        if not worker.setbacks.over:
             return  # the next verdict asks again
         match verdict:
             case "current":
@@ -33,8 +37,6 @@ class Verdicts:
             case "remove":
                 work = partial(self.retirement.remove_by_force, worker)
                 self.duties.start(worker, Gravity.REMOVE, work)
-            case "unknown":
-                self._unknown(worker)
             case _:
                 assert_never(verdict)
 
@@ -54,8 +56,8 @@ class Verdicts:
             self.duties.start(worker, Gravity.SUPERSEDED, work)
 
     def _unknown(self, worker: Worker) -> None:
-        if not worker.told_unknown:
-            worker.told_unknown = True
+        if not worker.unknown:
+            worker.unknown = True
             _log.error(
                 "worker_unknown",
                 worker=worker.id,

@@ -80,7 +80,8 @@ class Worker:
     """Wall clock: it must mean the same after our own restart."""
     inbox: dict[UUID, AnyCommand] = field(default_factory=dict[UUID, AnyCommand])
     """Not yet taken by its executor, in order."""
-    told_unknown: bool = False
+    unknown: bool = False
+    """To the control plane, which said so last: nothing is done to it."""
     setbacks: Setbacks = field(default_factory=Setbacks)
     """Of what was tried to end or remove it."""
 
