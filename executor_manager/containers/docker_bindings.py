@@ -44,6 +44,10 @@ class Bindings:
         """Raises `NameTaken`, OSError. What the executor reads comes before the record: a container
         that is bound needs nothing more than to go on.
         """
+        record = directories.workspace.parent / BINDING
+        if record.exists():
+            # before its executor is told of another session
+            raise NameTaken(f"{made.name} is another session's")
         told = Assigned(
             worker_id=identity.worker_id,
             session_id=identity.session_id,
@@ -56,7 +60,7 @@ class Bindings:
         outside.write_bytes(msgspec.json.encode(told))
         outside.chmod(0o600)
         outside.replace(directories.control / ASSIGNED_FILE)
-        if not places.write_once(directories.workspace.parent / BINDING, told):
+        if not places.write_once(record, told):
             raise NameTaken(f"{made.name} is another session's")
         self._remember(made, identity)
 

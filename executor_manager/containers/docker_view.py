@@ -109,7 +109,14 @@ class View:
         self._forget({one.id for one in listed})
         for name in (whose(record.identity).name for record in records):
             # it may have been removed, or made, since: only one that still has its record is lost
-            if name not in containers and (found := self.find(name)) is not None:
+            if name in containers:
+                continue
+            try:
+                found = self.find(name)
+            except NameTaken:
+                strangers.append(name)
+                continue
+            if found is not None:
                 containers[name] = found.container
         found_all = list(containers.values())
         return Listing(

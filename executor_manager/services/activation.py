@@ -7,7 +7,7 @@ from chassis.failpoints import failpoint
 from chassis.logs import get_logger
 from contracts.reasons import Reason
 from executor_manager.containers.backend import ContainerState
-from executor_manager.containers.errors import BackendError
+from executor_manager.containers.errors import BackendError, NameTaken
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import former_ends, spools
 from executor_manager.services.control_plane import ControlPlane
@@ -133,7 +133,10 @@ class Activation:
 
     async def _obstacle(self, worker: Worker) -> str:
         """Why it cannot be started in the same epoch; empty if it can."""
-        container = await self.startup.backend.get(worker.name)
+        try:
+            container = await self.startup.backend.get(worker.name)
+        except NameTaken as error:
+            return error.reason
         if container is None:
             return "container_missing"
         if not container.tree_gone:

@@ -7,6 +7,8 @@ from executor_manager.containers.errors import BackendError, Unreachable
 
 PAUSE_FIRST = 0.5
 PAUSE_LONGEST = 60.0
+DOUBLINGS = 10
+"""At most: of what lasts for days the power would be no number any more."""
 STUCK_AFTER = 4
 """Refusals in a row."""
 
@@ -31,7 +33,7 @@ class Setbacks:
 
     def add(self, error: BackendError) -> None:
         """A backend that is away refuses nobody in particular."""
-        pause = min(PAUSE_FIRST * 2**self.count, PAUSE_LONGEST)
+        pause = min(PAUSE_FIRST * 2 ** min(self.count, DOUBLINGS), PAUSE_LONGEST)
         self.count += 1
         self.refusals += not isinstance(error, Unreachable)
         self._until = asyncio.get_running_loop().time() + pause

@@ -38,6 +38,7 @@ ALIVE_SECONDS = 0.5
 PAUSES = 5
 BACKOFF_FIRST = 1.0
 BACKOFF_LONGEST = 60.0
+DOUBLINGS = 10
 YIELD_SECONDS = 10.0
 """Cold starts go first; where they never end, one warm one is made in so many seconds."""
 DRAIN_SECONDS = 20.0
@@ -210,7 +211,7 @@ class WarmPool:
                 await self._make(spec)
         except (BackendError, TimeoutError) as error:
             self._failures += 1
-            pause = min(BACKOFF_FIRST * 2 ** (self._failures - 1), BACKOFF_LONGEST)
+            pause = min(BACKOFF_FIRST * 2 ** min(self._failures - 1, DOUBLINGS), BACKOFF_LONGEST)
             self._next_at = loop.time() + pause
             self.metrics.warm_failures.inc()
             _log.warning("warm_start_failed", name=name, error=str(error), pause=pause)
