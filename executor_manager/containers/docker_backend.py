@@ -4,6 +4,7 @@ The engine's API is asked in threads, whose calls end by themselves; see `docker
 never trusted alone: what has ours without our labels is somebody else's and stays untouched.
 """
 
+import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ from executor_manager.containers.errors import (
     Running,
     StartFailed,
     Timeout,
+    Unreachable,
 )
 from executor_manager.containers.places import SOCKET, Record, record_of
 from executor_manager.containers.preflight import examine
@@ -53,7 +55,8 @@ READING_THREADS = 8
 CHANGING_THREADS = 16
 DELETING_THREADS = 2
 REMOVE_SECONDS = 60.0
-EMPTY_SECONDS = 900.0
+TURN_SECONDS = 20.0
+"""Of deleting one tree, while others wait, or our own end does."""
 MARGIN_SECONDS = 1.0
 """The engine's own timeouts come first, so that a thread ends before its caller gives up."""
 
@@ -148,8 +151,11 @@ class DockerBackend:
 
     async def remove(self, name: str) -> None:
         bins = await self._changing.call(lambda: self._remove(name), 4 * self._call)
-        for bin_ in bins:
-            await self._deleting.call(lambda bin_=bin_: _empty(bin_), REMOVE_SECONDS)
+        await asyncio.gather(*(self._deleted(bin_) for bin_ in bins))
+
+    async def _deleted(self, bin_: Path) -> None:
+        """Nobody but the next manager would ask for it again."""
+        await self._deleting.call(lambda: self._empty(bin_), REMOVE_SECONDS, sure=True)
 
     async def get(self, name: str) -> Container | None:
         found = await self._reading.call(lambda: self._view.find(name), self._call)
@@ -176,7 +182,7 @@ class DockerBackend:
                 "this engine maps uids (userns-remap, or rootless): the directories of sessions"
                 " would belong to nobody inside; use an engine that does not"
             )
-        self._engine.image(self._options.image)
+        self._broker.admit(ContainerChoice())
         self._volumes_on_host()
         self._disks.look(self._engine, f"berth-quota-{self._options.manager_id}")
         self._info = info
@@ -285,8 +291,12 @@ class DockerBackend:
 
     def _start_one(self, name: str, container_id: str) -> Container:
         self._view.starting(container_id)
-        with self._disks.held(self._places.record(name)):
+        with self._disks.held(self._places.record(name)) as lost:
             self._engine.start(container_id)
+            if lost():
+                # its device's number may have been another session's when the engine mounted it
+                self._engine.stop(container_id, 0)
+                raise Unreachable("the helper `volumes` ended while it lent a disk")
         failpoint_sync("docker.after_start")
         return self._view.known(name).container
 
@@ -344,11 +354,15 @@ class DockerBackend:
         """What a former manager left. Nothing waits for it: it may be large, or not go at all."""
         for bin_ in self._places.bins():
             try:
-                _empty(bin_)
+                self._empty(bin_)
             except (BackendError, OSError) as error:
                 _log.warning("trash_left", place=str(bin_), error=str(error))
 
-
-def _empty(bin_: Path) -> None:
-    remove_all(bin_, deadline=EMPTY_SECONDS)
-    bin_.rmdir()
+    def _empty(self, bin_: Path) -> None:
+        try:
+            remove_all(bin_, deadline=TURN_SECONDS)
+        except Timeout:
+            # behind the others, whose are smaller perhaps
+            self._deleting.later(lambda: self._empty(bin_))
+            raise
+        bin_.rmdir()

@@ -7,7 +7,7 @@ a loop device, which the helper `volumes` holds until the engine has mounted it.
 
 import contextlib
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
@@ -65,17 +65,17 @@ class DockerDisks:
         return "tmpfs" if small else self.means
 
     @contextlib.contextmanager
-    def held(self, record: Record | None) -> Generator[None]:
-        """While its container is being started. Raises `NoSpace`, `StartFailed`; `Unreachable` or
-        `Timeout` for a helper that is away.
+    def held(self, record: Record | None) -> Generator[Callable[[], bool]]:
+        """While its container is being started. Gives what tells whether it was lost meanwhile.
+        Raises `NoSpace`, `StartFailed`; `Unreachable` or `Timeout` for a helper that is away.
         """
         limits = record.limits if record else Limits()
         if record is None or limits.disk_by != "image" or limits.disk_bytes is None:
-            yield
+            yield lambda: False
             return
         ask = HoldDisk(worker=places.short(record.name), mib=max(16, limits.disk_bytes // MIB))
-        with self._asked(ask):
-            yield
+        with self._asked(ask) as connection:
+            yield lambda: _ended(connection)
 
     def _tried(self) -> str:
         try:
@@ -85,8 +85,8 @@ class DockerDisks:
             return str(error)
 
     @contextlib.contextmanager
-    def _asked(self, ask: AskDisk) -> Generator[None]:
-        """What it gives lasts until the end of the block."""
+    def _asked(self, ask: AskDisk) -> Generator[socket.socket]:
+        """What it gives lasts until the end of the block, or of the connection."""
         helper = self._options.helper
         if helper is None:
             raise StartFailed(
@@ -106,7 +106,19 @@ class DockerDisks:
             if answer.problem:
                 what = f"the helper `volumes` could not: {answer.problem}"
                 raise NoSpace(what) if answer.full else StartFailed(what)
-            yield
+            yield connection
+
+
+def _ended(connection: socket.socket) -> bool:
+    """By the other side, which says nothing more after its answer."""
+    connection.setblocking(False)
+    try:
+        connection.recv(1)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _line(connection: socket.socket) -> bytes:

@@ -52,7 +52,8 @@ LOOK_SECONDS = 40.0
 START_SECONDS = 20.0
 KILL_SECONDS = 10.0
 REMOVE_SECONDS = 60.0
-EMPTY_SECONDS = 900.0
+TURN_SECONDS = 20.0
+"""Of deleting one tree, while others wait, or our own end does."""
 
 _log = get_logger()
 
@@ -143,7 +144,8 @@ class ProcessBackend:
     async def remove(self, name: str) -> None:
         bin_ = await self._threads.call(lambda: self._remove(name), CALL_SECONDS + KILL_SECONDS)
         if bin_ is not None:
-            await self._deleting.call(lambda: self._empty(bin_), REMOVE_SECONDS)
+            # nobody but the next manager would ask for it again
+            await self._deleting.call(lambda: self._empty(bin_), REMOVE_SECONDS, sure=True)
 
     async def get(self, name: str) -> Container | None:
         return await self._threads.call(lambda: self._find(name), CALL_SECONDS)
@@ -195,7 +197,12 @@ class ProcessBackend:
                 _log.warning("trash_left", place=str(bin_), error=str(error))
 
     def _empty(self, bin_: Path) -> None:
-        remove_all(bin_, deadline=EMPTY_SECONDS)
+        try:
+            remove_all(bin_, deadline=TURN_SECONDS)
+        except Timeout:
+            # behind the others, whose are smaller perhaps
+            self._deleting.later(lambda: self._empty(bin_))
+            raise
         bin_.rmdir()
 
     def _place(self, name: str) -> Path:
