@@ -35,7 +35,7 @@ MIB = 1024 * 1024
 RUN_MIB = 16
 LOG_FILES = 2
 OPEN_FILES = 8192
-SHARED_MEMORY_BYTES = 64 * 1024 * 1024
+SHARED_MIB = 64
 TMPFS_FILES = 262_144
 """In each of /tmp and HOME: what has no bytes takes memory too."""
 RUN_FILES = 4096
@@ -214,7 +214,7 @@ def _hardened(options: DockerOptions, limits: Limits) -> dict[str, Any]:
         "Init": True,
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
-        "ShmSize": SHARED_MEMORY_BYTES,
+        "ShmSize": _part(SHARED_MIB, limits, 8) * MIB,
         "OomScoreAdj": FIRST_TO_GO,
         "LogConfig": {
             "Type": "json-file",

@@ -111,6 +111,7 @@ def _pattern(patterns: int, mib: int) -> int:
     try:
         os.ftruncate(made, mib * MIB)
         _format(made, min(mib * INODES_PER_MIB, MOST_INODES))
+        os.fsync(made)  # after a crash of the host a torn one would be every later session's
         os.rename(beside, name, src_dir_fd=patterns, dst_dir_fd=patterns)
         _forget_oldest(patterns)
     except BaseException:
