@@ -21,12 +21,19 @@ _SECOND_LEVELS = frozenset(
     {"ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "mil", "ne", "net", "nom", "or", "org"}
 )
 _ANYBODYS = frozenset(
-    {"amazonaws.com", "appspot.com", "azureedge.net", "azurewebsites.net", "blogspot.com"}
-    | {"cloudapp.net", "cloudfront.net", "deno.dev", "firebaseapp.com", "fly.dev"}
-    | {"github.io", "gitlab.io", "glitch.me", "herokuapp.com", "netlify.app"}
-    | {"ngrok-free.app", "ngrok.io", "onrender.com", "pages.dev", "sharepoint.com"}
-    | {"surge.sh", "trycloudflare.com", "vercel.app", "web.app", "windows.net"}
-    | {"workers.dev"}
+    {"a.run.app", "amazonaws.com", "appspot.com", "azureedge.net", "azurewebsites.net"}
+    | {
+        "blob.core.windows.net",
+        "blogspot.com",
+        "cloudapp.net",
+        "cloudfront.net",
+        "core.windows.net",
+    }
+    | {"deno.dev", "firebaseapp.com", "fly.dev", "github.io", "gitlab.io", "glitch.me"}
+    | {"herokuapp.com", "netlify.app", "ngrok-free.app", "ngrok.app", "ngrok.dev", "ngrok.io"}
+    | {"on.aws", "onrender.com", "pages.dev", "r2.dev", "run.app", "s3.amazonaws.com"}
+    | {"sharepoint.com", "surge.sh", "trycloudflare.com", "up.railway.app", "vercel.app"}
+    | {"web.app", "windows.net", "workers.dev"}
 )
 """Below these anybody gets a name of their own: a wildcard would be leave to go anywhere."""
 

@@ -83,6 +83,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
             ("*.com", HOSTS),
             ("*.co.uk", "a name below co.uk"),
             ("*.github.io", "a name below github.io"),
+            ("*.s3.amazonaws.com", "a name below s3.amazonaws.com"),
             ("127.0.0.1", HOSTS),
             ("[::1]", HOSTS),
             ("localhost", HOSTS),
