@@ -28,13 +28,23 @@ def main() -> None:
     # first, or it would make the sessions' containers anew
     subprocess.run([*compose, "stop", "executor-manager"], cwd=ROOT, check=True)
     engine = docker.from_env()
-    homes = _mountpoints(engine, project)
+    homes, managers = _mountpoints(engine, project), set[str]()
     for container in engine.containers.list(all=True, filters={"label": "berth.role=session"}):
         mounts = [str(mount.get("Source", "")) for mount in container.attrs["Mounts"]]
         if any(mount.startswith(home + "/") for mount in mounts for home in homes):
+            managers.add(str(container.labels.get("berth.manager", "")))
             container.remove(force=True, v=True)
+    for manager in managers:
+        _remove_disks(engine, manager)
     remove = ("down", "--volumes", "--remove-orphans")
     sys.exit(subprocess.run([*compose, *remove], cwd=ROOT, check=False).returncode)
+
+
+def _remove_disks(engine: docker.DockerClient, manager: str) -> None:
+    """Those with a quota have names, and stay when their containers go."""
+    wanted = ["berth.role=workspace", f"berth.manager={manager}"]
+    for volume in engine.volumes.list(filters={"label": wanted}):
+        volume.remove()
 
 
 def _mountpoints(engine: docker.DockerClient, project: str) -> list[str]:

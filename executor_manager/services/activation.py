@@ -11,6 +11,7 @@ from executor_manager.containers.errors import BackendError, NameTaken
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import former_ends, spools
 from executor_manager.services.control_plane import ControlPlane
+from executor_manager.services.setbacks import growing
 from executor_manager.services.startup import EXITED, Startup, StartupFailed
 from executor_manager.services.workers import Stage, Worker, Workers
 
@@ -82,7 +83,7 @@ class Activation:
             worker.restarts = 0
         self.workers.stage(worker, Stage.RESTARTING)
         while not (reason := await self._obstacle(worker)):
-            pause = self.patience.backoff * 2**worker.restarts
+            pause = growing(self.patience.backoff, worker.restarts)
             worker.restarts += 1
             self.metrics.restarts.inc()
             _log.warning("worker_restarting", times=worker.restarts, pause=pause)

@@ -7,8 +7,7 @@ from executor_manager.containers.errors import BackendError, Unreachable
 
 PAUSE_FIRST = 0.5
 PAUSE_LONGEST = 60.0
-DOUBLINGS = 10
-"""At most: of what lasts for days the power would be no number any more."""
+DOUBLINGS = 20
 STUCK_AFTER = 4
 """Refusals in a row."""
 
@@ -33,7 +32,7 @@ class Setbacks:
 
     def add(self, error: BackendError) -> None:
         """A backend that is away refuses nobody in particular."""
-        pause = min(PAUSE_FIRST * 2 ** min(self.count, DOUBLINGS), PAUSE_LONGEST)
+        pause = growing(PAUSE_FIRST, self.count)
         self.count += 1
         self.refusals += not isinstance(error, Unreachable)
         self._until = asyncio.get_running_loop().time() + pause
@@ -42,3 +41,8 @@ class Setbacks:
         self.count = self.refusals = 0
         self._until = 0.0
         self.told = False
+
+
+def growing(first: float, times: int) -> float:
+    """Seconds: doubled so many times, a minute at most. Also of what fails for days."""
+    return min(first * 2 ** min(times, DOUBLINGS), PAUSE_LONGEST)

@@ -27,6 +27,7 @@ from executor_manager.containers.backend import (
 from executor_manager.containers.errors import BackendError, NameTaken, StartFailed, Timeout
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import spools
+from executor_manager.services.setbacks import growing
 from executor_manager.services.ways_out import EGRESS
 from executor_manager.services.workers import Stage, Worker, Workers
 
@@ -37,8 +38,6 @@ LOOK_SECONDS = 0.02
 ALIVE_SECONDS = 0.5
 PAUSES = 5
 BACKOFF_FIRST = 1.0
-BACKOFF_LONGEST = 60.0
-DOUBLINGS = 10
 YIELD_SECONDS = 10.0
 """Cold starts go first; where they never end, one warm one is made in so many seconds."""
 DRAIN_SECONDS = 20.0
@@ -211,7 +210,7 @@ class WarmPool:
                 await self._make(spec)
         except (BackendError, TimeoutError) as error:
             self._failures += 1
-            pause = min(BACKOFF_FIRST * 2 ** min(self._failures - 1, DOUBLINGS), BACKOFF_LONGEST)
+            pause = growing(BACKOFF_FIRST, self._failures - 1)
             self._next_at = loop.time() + pause
             self.metrics.warm_failures.inc()
             _log.warning("warm_start_failed", name=name, error=str(error), pause=pause)
