@@ -101,6 +101,23 @@ def test_links__lead_to_files() -> None:
     assert dead == []
 
 
+def test_links__lead_to_headings() -> None:
+    dead = [
+        f"{sources.name(document)}: {target}#{anchor}"
+        for document in DOCUMENTS
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", sources.text(document))
+        if "://" not in target
+        and anchor not in anchors(document.parent / target if target else document)
+    ]
+    assert dead == []
+
+
+def anchors(document: Path) -> set[str]:
+    """Of its headings, as they are linked to."""
+    headings = re.findall(r"^#+ (.+)$", sources.text(document), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
 def test_changelog__has_an_unreleased_section() -> None:
     assert "## [Unreleased]" in sources.text(sources.ROOT / "CHANGELOG.md")
 

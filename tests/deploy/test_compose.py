@@ -85,6 +85,19 @@ def test_volumes__may_open_loop_devices_and_nothing_else(
     assert set(mounts(helper)) == {"/berth/state"}
 
 
+def test_manager__what_can_be_set_on_the_first_host_can_on_another(
+    composed: dict[str, dict[str, Any]],
+) -> None:
+    another = services(
+        MANAGER,
+        BERTH_CONTROL_PLANE_URL="http://a",
+        BERTH_OBJECT_STORE_URL="http://b",
+        BERTH_ADVERTISE_URL="http://c",
+    )
+    for name in ("executor-manager", "relay", "volumes"):
+        assert another[name]["environment"].keys() == composed[name]["environment"].keys(), name
+
+
 def test_services__are_bounded(every: dict[str, dict[str, Any]]) -> None:
     for name, service in every.items():
         assert service["pids_limit"], name
