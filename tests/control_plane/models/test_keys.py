@@ -7,9 +7,11 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from chassis.logs import configure_logging
 from control_plane.app import build_app
+from control_plane.domain.git_keys import GitKeys
 from control_plane.domain.model_keys import ModelKeys, SealBroken, secret_of
 from tests.control_plane.models.caller import TOKEN, Worker
 from tests.control_plane.models.conftest import KEY, NOBODY, SECRET_KEY
@@ -164,12 +166,21 @@ def test_seal__is_of_one_project_name_and_secret() -> None:
         (keys, {"project_id": uuid4(), "name": "one"}),
         (keys, {"project_id": project_id, "name": "two"}),
         (ModelKeys(b"\x01" * 32), {"project_id": project_id, "name": "one"}),
+        (GitKeys(secret_of(SECRET_KEY)), {"project_id": project_id, "name": "one"}),
     ]:
         with pytest.raises(SealBroken):
             opener.open(sealed, **about)
     for wrong in (b"", sealed[:20], b"\x02" + sealed[1:], sealed[:-1] + bytes([sealed[-1] ^ 1])):
         with pytest.raises(SealBroken):
             keys.open(wrong, project_id=project_id, name="one")
+
+
+def test_seal__of_a_former_release_opens() -> None:
+    """Keys that were set stay: version, nonce, AES-256-GCM over the table's name and the row's."""
+    project_id, secret, nonce = uuid4(), secret_of(SECRET_KEY), b"n" * 12
+    about = b"model_upstreams\x00" + project_id.bytes + b"one"
+    sealed = b"\x01" + nonce + AESGCM(secret).encrypt(nonce, KEY.encode(), about)
+    assert ModelKeys(secret).open(sealed, project_id=project_id, name="one") == KEY
 
 
 @pytest.mark.parametrize("text", ["", "short", "A" * 43, "not base64 at all!", "QUJD"])
