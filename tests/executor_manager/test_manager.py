@@ -37,7 +37,7 @@ async def test_a_claimed_run__gets_a_worker_that_is_ready_takes_commands_and_cal
     assert change is not None
     assert [step.step for step in change.steps] == ["create", "relay", "start", "boot"]
     assert {step.reason for step in change.steps} == {""}
-    assert desk.registrations[0].isolation["own_network"] is False
+    assert desk.registrations[0].isolation["memory_limit"] is False
     assert desk.registrations[0].agents[0].agent == "scripted"
     assert desk.registrations[0].agents[1].missing == "node: install it"
     assert desk.claims[0].agents == ["scripted"]
@@ -275,6 +275,6 @@ async def test_its_own_api__says_how_it_is_and_what_is_not_isolated(
         assert (await http.get("/api/v1/version")).json()["service"] == "executor_manager"
         told = (await http.get("/api/v1/backend")).json()
         assert told["kind"] == "process"
-        assert told["capabilities"]["own_network"] is False
-        assert any("network" in lack for lack in told["capabilities"]["not_isolated"])
+        assert told["capabilities"]["memory_limit"] is False
+        assert any("Memory" in lack for lack in told["capabilities"]["not_isolated"])
         assert "berth_startup_step_seconds" in (await http.get("/metrics")).text

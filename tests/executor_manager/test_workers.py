@@ -75,16 +75,18 @@ async def test_a_hung_executor__does_not_answer_and_holds_up_nobody(
     await desk.ready(well)
     pid = executor_pid(await container_of(backend, hung))
     os.kill(pid, signal.SIGSTOP)
-    desk.command(hung, "stop")
-    await until(lambda: (s := desk.reported(hung)) and not s.answered, "silent")
     run = {"run_id": str(new_id()), "attempt": 1, "agent": "scripted", "prompt": "hi"}
+    waiting = desk.command(hung, "start", run=run)
+    await until(lambda: (s := desk.reported(hung)) and not s.answered, "silent")
     command = desk.command(well, "start", run=run)
     await until(lambda: command in desk.done, "delivered to the other", 2)
     seen = desk.reported(well)
     assert seen is not None
     assert seen.answered
+    assert waiting not in desk.done
     os.kill(pid, signal.SIGCONT)
     await until_answered(desk, hung)
+    await until(lambda: waiting in desk.done, "delivered after all")
 
 
 async def test_an_executor_that_never_becomes_ready__fails_with_the_step_and_is_ended(
@@ -131,10 +133,13 @@ async def test_superseded_while_it_hangs__is_started_again_to_save(
     await desk.ready(worker)
     container = await container_of(backend, worker)
     os.kill(executor_pid(container), signal.SIGSTOP)
-    marker = container.directories.workspace / "superseded"
+    # the second one waits before it listens, for it would save and be gone at once
+    held = home_of(container) / "never_ready"
+    held.touch()
     desk.verdicts[worker.worker_id] = "superseded"
     await until(lambda: starts(container) == 2, "second start")
-    assert not marker.exists()
+    assert not (container.directories.workspace / "superseded").exists()
+    held.unlink()
     await until(lambda: desk.changed(worker, "removed"), "removed")
 
 
@@ -234,6 +239,45 @@ async def test_unknown__is_listed_and_left_alone(
     await until(lambda: len(desk.beats) > 3 and desk.reported(worker), "listed")
     await until(lambda: "worker_unknown" in second.log, "told")
     assert executor_pid(await container_of(backend, worker)) == pid
+
+
+async def test_unknown__is_left_alone_by_a_drain_which_does_not_wait_for_it(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    first = await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    pid = executor_pid(await container_of(backend, worker))
+    await first.kill()
+    desk.live.clear()
+    second = await start(drain_on_stop="true", drain_deadline_seconds=600)
+    await until(lambda: "worker_unknown" in second.log, "told")
+    assert await second.kill(signal.SIGTERM) == 0
+    assert executor_pid(await container_of(backend, worker)) == pid
+    assert desk.stops == []
+
+
+async def test_unknown_and_gone__takes_no_place_any_more(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    """Ended and removed by hand, as its alert says; nobody starts it again meanwhile."""
+    first = await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    await first.kill()
+    known = dict(desk.live)
+    desk.live.clear()
+    second = await start(max_workers=1, claim_wait_seconds=1)
+    await until(lambda: "worker_unknown" in second.log, "told")
+    container = await container_of(backend, worker)
+    await backend.stop(container.name, 0)
+    beats = len(desk.beats)
+    await until(lambda: len(desk.beats) > beats + 5, "supervised")
+    assert starts(container) == 1
+    await backend.remove(container.name)
+    await until(lambda: desk.reported(worker) is None, "forgotten")
+    await desk.ready(desk.offer())
+    assert known.keys().isdisjoint(desk.live)
 
 
 async def test_remove_of_a_worker_that_is_nowhere__is_done(start: Start, desk: Desk) -> None:

@@ -60,6 +60,13 @@ def test_image__is_allowed_by_its_whole_name_and_digest(image: str, entry: str |
         require(OFFER, ContainerChoice(image=image))
 
 
+def test_image__that_is_pinned_too_is_allowed_by_what_says_its_digest() -> None:
+    entries = ["a:1", f"a:1@{ONE}"]
+    assert allowed_by(entries, f"a:1@{ONE}") == f"a:1@{ONE}"
+    assert allowed_by(entries, f"a:1@{OTHER}") == "a:1"
+    assert allowed_by(entries, "a:1") == "a:1"
+
+
 def test_name__a_port_is_no_tag() -> None:
     assert canonical("registry.example:5000/tools") == ("registry.example:5000/tools:latest", "")
     assert canonical(f"a/b:c@{ONE}") == ("a/b:c", ONE)

@@ -147,6 +147,27 @@ async def test_a_name_that_is_not_ours__is_taken_and_stays_untouched(
         await asyncio.to_thread(foreign.remove, force=True)
 
 
+async def test_a_name_that_became_anothers__is_a_stranger_and_hides_nobody(
+    backend: DockerBackend, engine: RealEngine, options: DockerOptions
+) -> None:
+    robbed, well = await started(backend, spec()), await started(backend, spec())
+    lost = await asyncio.to_thread(engine.client.containers.get, robbed.name)
+    await asyncio.to_thread(lost.remove, force=True)
+    foreign = await asyncio.to_thread(
+        engine.client.containers.create, options.image, name=robbed.name, network_mode="none"
+    )
+    try:
+        listing = await backend.list()
+        assert [one.name for one in listing.containers] == [well.name]
+        assert listing.strangers == [robbed.name]
+        with pytest.raises(NameTaken):
+            await backend.start(robbed.name)
+        assert robbed.directories.workspace.exists()
+    finally:
+        await asyncio.to_thread(foreign.remove, force=True)
+    assert (await backend.start(robbed.name)).state is ContainerState.RUNNING
+
+
 async def test_two_managers_on_one_engine__see_their_own_only(
     backend: DockerBackend, engine: RealEngine, options: DockerOptions, short_dir: Path
 ) -> None:

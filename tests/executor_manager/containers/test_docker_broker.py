@@ -184,6 +184,22 @@ async def test_digest__that_the_engine_does_not_have_is_missing_and_others_are_n
     assert (await started(backend, spec())).state is ContainerState.RUNNING
 
 
+async def test_digest__beside_an_allowed_name_leads_to_no_other_image(
+    opened: Opened, engine: RealEngine, images: tuple[str, str], resident_image: str
+) -> None:
+    """The engine has them, and an id alone is enough for it."""
+    one, other = images
+    base = (await asyncio.to_thread(engine.client.images.get, resident_image)).id
+    backend = await opened(images=(TAG,))
+    for digest in (other, base):
+        wanted = choosing(image=f"{TAG}@{digest}")
+        with pytest.raises(ImageMissing, match="another is not allowed"):
+            await backend.adopt_or_create(wanted)
+        await require_nothing_made(backend, wanted)
+    made = await backend.adopt_or_create(choosing(image=f"{TAG}@{one}"))
+    assert made.image == one
+
+
 @pytest.mark.parametrize(
     ("choice", "kind", "words"),
     [
@@ -222,6 +238,8 @@ async def test_image_with_volumes__is_refused(
         backend = await opened(images=(tag,))
         with pytest.raises(ImageNotAllowed, match=r"declares volumes \(/cache, /data\)"):
             await backend.adopt_or_create(choosing(image=tag))
+        with pytest.raises(ImageNotAllowed, match="declares volumes"):
+            await opened(image=tag)  # the manager's own no more than others
     finally:
         await asyncio.to_thread(remove_image, engine, tag)
 

@@ -1,6 +1,7 @@
 """Disk limits of the docker backend on a real engine: what is full, what is kept, what is left."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import docker
 import pytest
 
 from chassis.ids import new_id
+from executor_manager.containers import docker_disks
 from executor_manager.containers.backend import Container, ContainerState, Limits
 from executor_manager.containers.docker_backend import DockerBackend, DockerSite
 from executor_manager.containers.docker_configuration import DockerOptions
@@ -21,6 +23,7 @@ from executor_manager.containers.places import Owner
 from tests.executor_manager.containers.contract import spec, started
 from tests.fixtures.deadlines import eventually
 from tests.fixtures.engine import RealEngine, private_engine
+from tests.fixtures.guards import perhaps_without, replaced
 from tests.fixtures.small_disk import loop_devices_below, mounts_below
 from tests.fixtures.volumes_helper import Helper, volumes_helper
 
@@ -179,6 +182,47 @@ async def test_another_manager__adopts_it_and_goes_on(
     assert (await second.start(container.name)).state is ContainerState.RUNNING
     assert (await inside(engine, container, "cat /workspace/kept"))[1] == "kept\n"
     await second.close()
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_helper_killed_before_the_engine_mounted__nothing_runs_on_anothers_disk(
+    backend: DockerBackend,
+    engine: RealEngine,
+    helper: Helper,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    guarded: bool,
+) -> None:
+    """Its device is free then, and the next one's that is asked for."""
+    mine, theirs = [await backend.adopt_or_create(spec(limits=SMALL)) for _ in range(2)]
+    loop, start = asyncio.get_running_loop(), backend._engine.start
+    lent = DockerDisks(DiskOptions(helper=helper.socket))
+    record = backend._places.record(theirs.name)
+    with contextlib.ExitStack() as held:
+
+        async def taken() -> None:
+            await helper.end(signal.SIGKILL)
+            await helper.start()
+            await asyncio.to_thread(held.enter_context, lent.held(record))
+
+        def late(container: str) -> None:
+            asyncio.run_coroutine_threadsafe(taken(), loop).result(40)
+            start(container)
+
+        monkeypatch.setattr(backend._engine, "start", late)
+        with perhaps_without(replaced(docker_disks, "_ended", lambda _: False), guarded=guarded):
+            if guarded:
+                with pytest.raises(Unreachable, match="ended while it lent a disk"):
+                    await backend.start(mine.name)
+            else:
+                assert (await backend.start(mine.name)).state is ContainerState.RUNNING
+        monkeypatch.undo()
+    found = await backend.get(mine.name)
+    assert found is not None
+    assert (found.state is ContainerState.EXITED) == guarded
+    await backend.stop(mine.name, 0)
+    assert (await backend.start(mine.name)).state is ContainerState.RUNNING
+    assert (await inside(engine, mine, "echo kept > /workspace/kept"))[0] == 0
 
 
 async def test_in_memory__is_full_too_and_is_not_started_again(

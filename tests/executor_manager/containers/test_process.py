@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import tracemalloc
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -12,9 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from executor_manager.containers import keeping, places
+from executor_manager.containers import keeping, places, process
 from executor_manager.containers.backend import ContainerState
-from executor_manager.containers.errors import BackendError, NameTaken, StartFailed
+from executor_manager.containers.errors import BackendError, NameTaken, StartFailed, Timeout
 from executor_manager.containers.places import Owner
 from executor_manager.containers.process import ProcessBackend, Program
 from executor_manager.containers.procfs import Process, look, send
@@ -215,6 +216,37 @@ def test_removal__of_a_directory_with_many_names_takes_no_memory_for_them() -> N
             tracemalloc.stop()
         assert list(Path(trash).iterdir()) == []
         assert most < 200_000
+
+
+async def test_removed__while_large_trees_are_deleted_it_is_deleted_after_them(
+    backend: ProcessBackend, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what takes longer than its turn goes on after the others."""
+    monkeypatch.setattr(process, "REMOVE_SECONDS", 0.2)
+    held = threading.Event()
+
+    def hold() -> None:
+        held.wait(20)
+
+    for _ in range(process.DELETING_THREADS):
+        backend._deleting.later(hold)
+    container = await backend.adopt_or_create(spec())
+    (container.directories.workspace / "kept").touch()
+    with pytest.raises(Timeout):
+        await backend.remove(container.name)
+    assert await backend.get(container.name) is None
+    turns: list[float] = []
+
+    def taking(trash: Path, *, deadline: float) -> None:
+        turns.append(deadline)
+        if len(turns) < 3:
+            raise Timeout("it goes on")
+        remove_all(trash, deadline=deadline)
+
+    monkeypatch.setattr(process, "remove_all", taking)
+    held.set()
+    await eventually(lambda: not list((short_dir / "trash").iterdir()))
+    assert len(turns) == 3
 
 
 async def test_open__what_cannot_be_deleted_keeps_nobody_from_starting(short_dir: Path) -> None:

@@ -72,6 +72,31 @@ async def test_requests_under_way__have_a_cap(agents_relay: Relay, witness: Witn
     assert (await session.agent.ask("/models/v1/messages")).endswith(b"whole")
 
 
+async def test_requests_before_their_turn__are_not_read_ahead(
+    agents_relay: Relay, witness: Witness
+) -> None:
+    """Their heads would be kept for as long as the first one's answer takes."""
+    session = await bind_agent(agents_relay, witness.named())
+    witness.answer = silence
+    _, writer = await asyncio.open_unix_connection(str(session.agent.path))
+    writer.write(post("/models/v1/messages"))
+    await session.until_open(1)
+    fields = "".join(f"X-{number}: {'x' * 8000}\r\n" for number in range(90))
+    head = f"GET /models/v1/messages HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode()
+    sent = 0
+    try:
+        async with asyncio.timeout(2):
+            for _ in range(24):
+                writer.write(head)
+                await writer.drain()
+                sent += len(head)
+    except TimeoutError:
+        pass
+    writer.transport.abort()
+    assert sent < 6 * len(head)
+    await session.until_open(0)
+
+
 @pytest.mark.parametrize("which", ["control", "agent"])
 async def test_a_head_that_does_not_end__is_not_waited_for(
     agents_relay: Relay, witness: Witness, which: str

@@ -88,6 +88,15 @@ def test_html__keeps_all_but_where_anchors_lead() -> None:
     assert new == expected
 
 
+def test_html_with_a_link_that_is_none__has_its_others_led_back() -> None:
+    page = (
+        b'<a href="https://files.test/\xff\xc3.whl">a</a><a href="https://[files.test/b">b</a>'
+        b'<a href="https://elsewhere.test/\xc3\xa0">\xa0</a><a href="https://files.test/\xc3\xa0">c'
+    )
+    new = rewrite_html(page, Links(PYPI, "https://index.test/simple/b/", ""))
+    assert new == page.replace(b"https://files.test/\xc3\xa0", b"/pypi/-/files/0/%C3%A0")
+
+
 def test_html_with_a_base__is_read_by_it_and_loses_it() -> None:
     page = b'<head><base href="https://files.test/p/"></head><a href="b.whl">b</a>'
     new = rewrite_html(page, Links(PYPI, "https://index.test/simple/b/", ""))

@@ -294,6 +294,7 @@ BAD_PAGES = [
     ("packed and cut", gzip.compress(b"<a>" * 5000)[:-9], "text/html", "gzip"),
     ("packed otherwise", zlib.compress(b"<a>"), "text/html", "br"),
     ("not JSON", b"<a>", SIMPLE, "identity"),
+    ("nested", b'{"files":' + b"[" * 100_000, SIMPLE, "identity"),
 ]
 
 

@@ -230,6 +230,31 @@ def test_full_volume__says_so_and_leaves_nothing(short_dir: Path) -> None:
         assert list((state / "patterns").iterdir()) == []
 
 
+def test_pattern__is_on_disk_before_it_has_its_name(
+    short_dir: Path, worker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that crashed in between would give a torn one to every later session."""
+    done: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def synced(descriptor: int) -> None:
+        done.append(f"sync {os.fstat(descriptor).st_ino}")
+        sync(descriptor)
+
+    def renamed(source: str, target: str, **at: int) -> None:
+        inode = os.stat(source, dir_fd=at["src_dir_fd"]).st_ino
+        done.append(f"rename {inode}")
+        rename(source, target, **at)
+
+    monkeypatch.setattr(images.os, "fsync", synced)
+    monkeypatch.setattr(images.os, "rename", renamed)
+    made = Images(workers=worker.parent, patterns=short_dir / "patterns")
+    made.open()
+    os.close(made.hold(WORKER, 16))
+    inode = (short_dir / "patterns" / "16.pattern").stat().st_ino
+    assert done[:2] == [f"sync {inode}", f"rename {inode}"]
+
+
 def test_many_sizes__keep_few_patterns(
     short_dir: Path, worker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
