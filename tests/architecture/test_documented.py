@@ -25,6 +25,8 @@ OPERATIONS = sources.ROOT / "docs/operations.md"
 
 SETTING = re.compile(r"\bBERTH_[A-Z0-9_]*[A-Z0-9]\b(?!_)")
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)")
+DEFAULT = re.compile(r"^# (BERTH_\w+)=(.*)$", re.MULTILINE)
+TOLD = re.compile(r"`(BERTH_\w+)` \(([0-9.]+)[);]")
 ROUTE = re.compile(
     r"(?:\b(GET|PUT|POST|PATCH|DELETE)`? `?)?(/api/v1/[A-Za-z0-9_/{},.-]*[A-Za-z0-9_}])"
 )
@@ -109,6 +111,18 @@ def test_settings__exist() -> None:
         for document in DOCUMENTS
         for name in SETTING.findall(sources.text(document))
         if name.removesuffix("_FILE") not in known and name not in known
+    ]
+    assert wrong == []
+
+
+def test_settings__have_the_defaults_that_are_told() -> None:
+    """`BERTH_NAME` (N)."""
+    known = dict(DEFAULT.findall(sources.text(sources.ROOT / ".env.example")))
+    wrong = [
+        f"{sources.name(document)}: {name} is {known.get(name)}, not {told}"
+        for document in DOCUMENTS
+        for name, told in TOLD.findall(sources.text(document))
+        if float(known.get(name) or "nan") != float(told)
     ]
     assert wrong == []
 
