@@ -31,8 +31,12 @@ def traces() -> Generator[Path]:
 
 async def test_trace__reaches_from_gateway_to_executor(traces: Path, no_stack: None) -> None:
     exporter = {"trace_exporter": f"file:{traces}"}
-    services = ("gateway", "control-plane", "executor-manager", "executor")
-    async with embedded_stack(dict.fromkeys(services, exporter)) as stack:
+    shared = {"sandbox_writable": str(traces.parent)}
+    settings = {
+        **dict.fromkeys(("gateway", "control-plane", "executor"), exporter),
+        "executor-manager": exporter | shared,
+    }
+    async with embedded_stack(settings) as stack:
         visitor = Visitor(stack.api)
         trace = secrets.token_hex(16)
         prompt = script({"text": "hello"}, {"write": {"path": "a.txt", "content": "a"}})

@@ -9,7 +9,7 @@ from cli.stack.record import read_key
 from contracts.events import RunStarted
 from contracts.runs import Run
 from tests.fixtures.commands import fresh_home, start_up
-from tests.fixtures.stack import SCALED, EmbeddedStack, Told
+from tests.fixtures.stack import SCALED, EmbeddedStack, Told, with_effects
 from tests.system.oracle import examine
 from tests.system.visitor import Shadow, Visitor, script
 from tests.system.voyages import told, under_way, voyage
@@ -19,7 +19,7 @@ from tests.system.voyages import told, under_way, voyage
 async def stack(no_stack: None) -> AsyncGenerator[EmbeddedStack]:
     """Not started: a home of its own, and the scaled settings."""
     with fresh_home() as home:
-        yield EmbeddedStack(home, Told(), SCALED)
+        yield EmbeddedStack(home, Told(), with_effects(home, SCALED))
 
 
 def settings_of(stack: EmbeddedStack) -> list[str]:
