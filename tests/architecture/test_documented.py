@@ -176,6 +176,22 @@ def test_metrics__each_is_explained_and_each_explained_one_is_there() -> None:
     assert counted == set(METRIC.findall(sources.text(OPERATIONS)))
 
 
+def test_rules_of_denials__exist() -> None:
+    """Of the table that says what would allow what was denied."""
+    table = sources.text(OPERATIONS).partition("| upstream | rule |")[2].partition("\n\n")[0]
+    told = {
+        rule
+        for row in table.splitlines()
+        if len(columns := row.split(" | ")) > 1
+        for rule in re.findall(r"`(\w+)`", columns[1])
+    }
+    code = "".join(
+        sources.text(path) for path in sources.python("executor_manager/relay", "control_plane")
+    )
+    assert len(told) > 10
+    assert sorted(rule for rule in told if f'"{rule}"' not in code) == []
+
+
 def test_map__names_every_package() -> None:
     packages = {
         sources.name(path.parent)
