@@ -1,0 +1,11 @@
+"""Where the docker backend's tests have their engine and their directories."""
+
+from pathlib import Path
+
+from executor_manager.containers.docker_backend import DockerSite
+from executor_manager.containers.docker_places import Volumes
+
+
+def site(host: str, short_dir: Path, call_seconds: float = 30.0) -> DockerSite:
+    volumes = Volumes(short_dir / "s", short_dir / "k")
+    return DockerSite(host=host, call_seconds=call_seconds, volumes=volumes)
