@@ -173,7 +173,9 @@ class AgentProcess:
         if self._exited.is_set():
             return []
         if self._identity is not None:
-            return self._identity.processes(keep=frozenset({self.pid}))
+            # of the same uid, and not the agent's
+            people = self._spared.processes()
+            return self._identity.processes(keep=frozenset({self.pid, *people}))
         return keeper.descendants(self.pid)
 
     async def end_tree(self, *, grace: float, hears_end: bool = True) -> None:

@@ -8,10 +8,11 @@ others was read, and the list was empty.
 """
 
 import signal
+import threading
 import time
 from pathlib import Path
 
-from executor.agents.keeper import descendants, freeze, signal_all
+from executor.agents.keeper import FREEZE_ROUNDS, descendants, freeze, signal_all
 from executor.identity import Identity
 
 SPARE_SECONDS = 5.0
@@ -22,6 +23,9 @@ PAUSE = 0.005
 class Spared:
     def __init__(self) -> None:
         self._keepers: set[int] = set()
+        self._held: set[int] = set()
+        """Stopped by us. What was stopped already, such as a job by Ctrl-Z, stays so."""
+        self._one = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._keepers)
@@ -40,11 +44,20 @@ class Spared:
         return found
 
     def hold(self) -> None:
-        freeze(self.processes)
+        """Until nothing new appears, as `freeze`. Several may hold: the first to let go does."""
+        with self._one:
+            for _ in range(FREEZE_ROUNDS):
+                fresh = [pid for pid in self.processes() if pid not in self._held and _runs(pid)]
+                if not fresh:
+                    break
+                signal_all(fresh, signal.SIGSTOP)
+                self._held.update(fresh)
 
     def let_go(self) -> None:
         """The youngest first: nobody wakes to see a child of its own stopped."""
-        signal_all(sorted(self.processes(), reverse=True), signal.SIGCONT)
+        with self._one:
+            signal_all(sorted(self._held, reverse=True), signal.SIGCONT)
+            self._held.clear()
 
 
 def end_others(identity: Identity, spared: Spared) -> bool:
@@ -65,6 +78,14 @@ def end_others(identity: Identity, spared: Spared) -> bool:
     finally:
         spared.let_go()
     return False
+
+
+def _runs(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return stat[stat.rindex(")") + 2] not in "Tt"
 
 
 def last_begun() -> int:

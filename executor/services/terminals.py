@@ -157,6 +157,8 @@ class Terminals:
         self._forget_ended()
         most = self._worker.settings.terminals
         if len(self._terminals) >= most:
+            self._forget_ended(unseen=True)
+        if len(self._terminals) >= most:
             names = ", ".join(sorted(self._terminals))
             detail = f"{most} terminals are open in this session: close one of {names}"
             raise BerthError(Code.RATE_LIMITED, detail, retry_after=5)
@@ -278,7 +280,8 @@ class Terminals:
             return f"nobody looked at it for {settings.terminal_detached_seconds:g} s"
         return None
 
-    def _forget_ended(self) -> None:
+    def _forget_ended(self, *, unseen: bool = False) -> None:
+        """`unseen`: also those whose end nobody came to see; their room is needed."""
         for name, terminal in list(self._terminals.items()):
-            if terminal.closed is not None:
+            if terminal.closed is not None or (unseen and terminal.over):
                 del self._terminals[name]

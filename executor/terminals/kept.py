@@ -77,14 +77,6 @@ class Kept:
         """The keeper's."""
         return self._process.pid
 
-    @property
-    def stdout(self) -> asyncio.StreamReader | None:
-        return self._process.stdout
-
-    @property
-    def stderr(self) -> asyncio.StreamReader | None:
-        return self._process.stderr
-
     async def wait(self) -> int:
         """The command's exit code, 128 + n after signal n."""
         code = await self._process.wait()

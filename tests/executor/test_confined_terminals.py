@@ -17,7 +17,7 @@ from tests.executor.confined import (
     readable_runtime,
 )
 from tests.executor.outside import Outside
-from tests.fixtures.processes import alive, gone
+from tests.fixtures.processes import alive, gone, met, number_in
 from tests.fixtures.viewer import watching
 
 pytestmark = pytest.mark.root
@@ -82,6 +82,29 @@ async def test_run__ends_its_own_processes_and_leaves_the_terminals(
             await viewer.enter("echo x=$x''. jobs=$(jobs -r | wc -l)\r")
             await viewer.sees("x=42. jobs=1")
             assert alive(pids[1])
+
+
+async def test_job_that_a_person_stopped__is_not_let_go_by_a_run(
+    place: Path, outside: Outside, runtime: Runtime, identity: Identity
+) -> None:
+    """Neither by its checkpoints, for which the agent stands still, nor by its end."""
+    changes = {"checkpoint_interval_seconds": 0.1}
+    async with confined(place, outside, runtime, identity, **changes) as executor:
+        await executor.phase(ExecutorPhase.READY)
+        async with watching(URL, uds=tty(place)["uds"]) as viewer:
+            await viewer.enter("sh -c 'echo $$ > job; exec sleep 1014'\r")
+            job = await number_in(place / "workspace" / "job")
+            await viewer.enter("\x1a")
+            await met(lambda: state_of(job) == "T", "it is stopped")
+            await executor.start({"shell": "echo x > y"}, {"text": "done"})
+            assert (await executor.finish()).state == "succeeded"
+            assert state_of(job) == "T"
+            await viewer.enter("echo go''es on\r")
+            await viewer.sees("goes on")
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 async def test_run_that_never_stops_starting_processes__ends_with_the_terminals_if_need_be(
