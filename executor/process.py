@@ -31,6 +31,9 @@ def main() -> int:
     arm_from(settings.failpoints)
     try:
         asyncio.run(_run(settings))
+    except warm.NotAssigned as error:
+        _log.error("not_assigned", reason=str(error))  # without what it says nobody is served
+        return 2
     finally:
         stop_tracing()
     return 0

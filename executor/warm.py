@@ -7,7 +7,6 @@ docs/adr/0017-warm-containers-are-bound-once.md.
 """
 
 import asyncio
-from pathlib import Path
 
 import msgspec
 
@@ -19,17 +18,23 @@ LOOK_SECONDS = 0.005
 """Paused it does not look at all; let go on, it looks at once."""
 
 
+class NotAssigned(Exception):
+    """What it is told makes it nobody's."""
+
+
 async def prepare(settings: Settings) -> None:
-    """Raises `LoadingFailed`. Of one that was assigned already nothing must wait for it."""
-    if settings.warm and _assigned(settings.control_dir) is None:
+    """Raises `LoadingFailed`, `NotAssigned`. Of one that was assigned already nothing must wait for
+    it.
+    """
+    if settings.warm and _assigned(settings) is None:
         await load_attempts()
 
 
 async def until_assigned(settings: Settings, stop: asyncio.Event) -> Settings | None:
-    """As they are for whose it became; None: it was ended before."""
+    """As they are for whose it became; None: it was ended before. Raises `NotAssigned`."""
     if not settings.warm:
         return settings
-    while (found := _assigned(settings.control_dir)) is None:
+    while (found := _assigned(settings)) is None:
         if stop.is_set():
             return None
         await asyncio.sleep(LOOK_SECONDS)
@@ -43,9 +48,16 @@ async def until_assigned(settings: Settings, stop: asyncio.Event) -> Settings | 
     )
 
 
-def _assigned(control_dir: Path) -> Assigned | None:
+def _assigned(settings: Settings) -> Assigned | None:
     try:
-        content = (control_dir / ASSIGNED_FILE).read_bytes()
+        content = (settings.control_dir / ASSIGNED_FILE).read_bytes()
     except FileNotFoundError:
         return None
-    return msgspec.json.decode(content, type=Assigned)
+    try:
+        told = msgspec.json.decode(content, type=Assigned)
+    except msgspec.MsgspecError as error:
+        raise NotAssigned(f"{ASSIGNED_FILE}: {error}") from error
+    if told.epoch < 1 or told.worker_id == settings.worker_id:
+        expected = "another worker than the one it was made for, in epoch 1 or later"
+        raise NotAssigned(f"{ASSIGNED_FILE}: expected {expected}")
+    return told

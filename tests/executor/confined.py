@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from cli.embedded.access import User
 from cli.embedded.runtime import Runtime, prepare_runtime
 from contracts.commands import AnyCommand
 from executor.agents.ending import end_all
 from executor.identity import Identity
 from tests.executor.outside import Outside
-from tests.executor.running import DEADLINE, Process, settings_at
+from tests.executor.running import DEADLINE, Process, settings_at, variables_of
 
 CONFINED = (
     "setpriv", "--bounding-set=-all,+setuid,+setgid,+kill", "--inh-caps=-all", "--no-new-privs",
@@ -92,10 +90,7 @@ async def confined(
 ) -> AsyncGenerator[Confined]:
     settings = settings_at(place, agent_uid=identity.uid, agent_gid=identity.gid, **changes)
     known = Confined(place, outside, settings.epoch)
-    fields = msgspec.to_builtins(settings, enc_hook=str)
-    variables = {
-        f"BERTH_{name.upper()}": str(value) for name, value in fields.items() if value is not None
-    }
+    variables = variables_of(settings)
     with (place / "executor.log").open("ab") as log:
         known.process = subprocess.Popen(  # noqa: ASYNC220  # a fork, no wait
             [*CONFINED, str(runtime.python), "-P", "-m", "executor"],

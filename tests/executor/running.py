@@ -194,19 +194,25 @@ class Process(Running):
             return await asyncio.to_thread(self.process.wait)
 
 
+def variables_of(settings: Settings) -> dict[str, str]:
+    """As an environment has them."""
+    fields = msgspec.to_builtins(settings, enc_hook=str)
+    return {
+        f"BERTH_{name.upper()}": ",".join(value) if isinstance(value, list) else str(value)
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
 @asynccontextmanager
 async def process(place: Path, outside: Outside, **changes: Any) -> AsyncGenerator[Process]:
     settings = settings_at(place, **changes)
     known = Process(place, outside, settings.epoch)
-    fields = msgspec.to_builtins(settings, enc_hook=str)
-    variables = {
-        f"BERTH_{name.upper()}": str(value) for name, value in fields.items() if value is not None
-    }
     path = f"{Path(sys.executable).parent}:{os.defpath}"
     with (place / "executor.log").open("ab") as log:
         known.process = subprocess.Popen(  # noqa: ASYNC220  # a fork, no wait
             [sys.executable, "-m", "executor"],
-            env={"PATH": path, **variables},
+            env={"PATH": path, **variables_of(settings)},
             stderr=log,
         )
     try:
