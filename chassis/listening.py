@@ -6,6 +6,9 @@ import stat
 from pathlib import Path
 
 BACKLOG = 1024
+UNTAKEN_MILLISECONDS = 120_000
+"""What a peer does not take, or does not say to have got, for so long ends its connection, also one
+that was closed here and only waits for that."""
 
 
 class PortTaken(Exception):
@@ -27,6 +30,8 @@ def bind(*, host: str = "127.0.0.1", port: int = 0, uds: str | None = None) -> s
     # asyncio switches Nagle's delay (40 ms an answer) off only where it sees this protocol's number
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # inherited by each connection
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_MILLISECONDS)
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)

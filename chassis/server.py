@@ -12,6 +12,8 @@ import h11
 import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from wsproto.events import Ping
 
 from chassis.listening import BACKLOG, PortTaken, bind
 from chassis.logs import get_logger
@@ -24,6 +26,9 @@ MESSAGE_BYTES = 128 * 1024
 PING_SECONDS = 20.0
 PONG_SECONDS = 60.0
 """A client on a slow line has so long to take what comes before a ping; then it is given up."""
+
+LAST_SECONDS = 15.0
+"""For a client to take the last of a WebSocket, its close included; then the connection is cut."""
 
 KEEP_IDLE_SECONDS = 75
 """Longer than `chassis.client` does."""
@@ -67,7 +72,7 @@ async def serve_async(
     config = uvicorn.Config(
         cast("Any", app),  # Litestar's and uvicorn's ASGI types differ in name only
         http=_Protocol,
-        ws="wsproto" if websockets else "none",
+        ws=_Socket if websockets else "none",
         ws_max_size=MESSAGE_BYTES,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,
@@ -128,6 +133,28 @@ class _Protocol(H11Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class _Socket(WSProtocol):
+    """Also bounds what a client that takes nothing costs: uvicorn itself would keep its connection
+    for as long as the client does, and an answer to each of its pings.
+    """
+
+    _last_timer: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._last_timer is not None:
+            self._last_timer.cancel()
+        super().connection_lost(exc)
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        if self in self.connections:
+            self._last_timer = self.loop.call_later(LAST_SECONDS, self.transport.abort)
+
+    def handle_ping(self, event: Ping) -> None:
+        if self.writable.is_set():
+            super().handle_ping(event)
 
 
 class _Server(uvicorn.Server):

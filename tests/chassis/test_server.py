@@ -1,4 +1,5 @@
 import asyncio
+import select
 import socket
 from pathlib import Path
 from typing import Any
@@ -6,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chassis import server
+from chassis import listening, server
 from chassis.server import PortTaken, bind
+from tests.fixtures.processes import met
 from tests.fixtures.serving import serving
 
 
@@ -99,6 +101,36 @@ async def test_head__in_time_is_waited_for_no_longer(monkeypatch: pytest.MonkeyP
         await asyncio.wait_for(app.asked.wait(), 5)
         asyncio.get_running_loop().call_later(1.5, app.release.set)  # well beyond the head's time
         assert (await asyncio.wait_for(call, 5)).status_code == 204
+
+
+async def test_answer__that_is_not_taken_holds_no_connection_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "UNTAKEN_MILLISECONDS", 500)
+
+    async def flood(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for kind in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{kind}.complete"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        async with asyncio.timeout(0.5):  # the server closes it then, with much to be taken yet
+            while True:
+                body = {"body": b"y" * 1_000_000, "more_body": True}
+                await send({"type": "http.response.body", **body})
+
+    async with serving(flood, graceful_seconds=0) as url:
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await met(lambda: is_cut(client), "it is cut")
+
+
+def is_cut(client: socket.socket) -> bool:
+    """Without reading anything."""
+    known = select.poll()
+    known.register(client, 0)
+    return any(seen & (select.POLLERR | select.POLLHUP) for _, seen in known.poll(0))
 
 
 async def test_socket__left_by_a_killed_server_is_replaced(tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
 """Both of our ends of a WebSocket, against each other and against what breaks the rules."""
 
 import asyncio
+import select
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from wsproto.connection import Connection, ConnectionType
+from wsproto.events import Ping
 from wsproto.frame_protocol import FrameProtocol
 
 from chassis.dialling import Dialled, Refused
 from chassis.duplex import Closed
 from chassis.websocket import MESSAGE_BYTES, WebSocket
+from tests.fixtures.processes import met
 from tests.fixtures.serving import serving
 
 
@@ -182,6 +186,59 @@ async def test_pings__of_the_other_side_are_answered(monkeypatch: pytest.MonkeyP
         await socket.send(b"here", within=5)
         assert await asyncio.wait_for(reading, 5) == b"here"
         await socket.close(1000)
+
+
+async def test_client_that_takes_nothing__is_cut_when_its_app_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chassis.server.LAST_SECONDS", 0.2)
+    done = asyncio.Event()
+
+    async def flood(_receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                async with asyncio.timeout(0.5):
+                    await send({"type": "websocket.send", "bytes": b"y" * 100_000})
+        except TimeoutError:
+            done.set()
+
+    async with serving(Room(flood)) as url:
+        socket = await Dialled.dial(url, headers={}, within=5)
+        await asyncio.wait_for(done.wait(), 20)
+        await met(lambda: is_cut(socket), "it is cut")
+        socket.abort()
+
+
+def is_cut(socket: Dialled) -> bool:
+    """Without reading anything."""
+    known = select.poll()
+    known.register(socket._writer.get_extra_info("socket").fileno(), 0)
+    return any(seen & (select.POLLERR | select.POLLHUP) for _, seen in known.poll(0))
+
+
+async def test_pings__of_a_client_that_takes_nothing_cost_no_memory(tmp_path: Path) -> None:
+    async def last_word(receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await receive()
+        await send({"type": "websocket.send", "text": "heard all"})
+
+    uds = str(tmp_path / "s")  # its buffers are small
+    async with serving(Room(last_word), uds=uds) as url:
+        socket = await Dialled.dial(url, headers={}, within=5, uds=uds)
+        asked = 0
+        async with asyncio.timeout(30):
+            for _ in range(20_000):
+                ping = socket._protocol.send(Ping(payload=b"p" * 125))
+                socket._writer.write(ping)
+                await socket._writer.drain()
+                asked += len(ping)
+            await socket.send("all", within=5)
+            answered = b""
+            while b"heard all" not in answered:
+                answered += await socket._reader.read(65536)
+        assert len(answered) < asked / 2
+        socket.abort()
 
 
 async def test_head_deadline__does_not_end_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
