@@ -66,7 +66,8 @@ def _check_origin(headers: Headers, origins: Sequence[str]) -> None:
     origin = headers.get("origin")
     if origin is None or {"*", origin} & set(origins):
         return
-    if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    place = urlsplit(origin).netloc.lower()
+    if not place or place != headers.get("host", "").lower():
         raise BerthError(
             Code.FORBIDDEN, "this page's origin may open no terminal: see BERTH_CORS_ORIGINS"
         )

@@ -10,6 +10,8 @@ role that was lost and a worker that was superseded end it.
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, cast
 from uuid import UUID
 
@@ -84,28 +86,25 @@ class Terminals:
         cast("dict[str, Any]", scope)["path_template"] = ROUTE
         await receive()  # what announces it
         handshake: Handshake | None = None
-        try:
-            async with asyncio.timeout(HANDSHAKE_SECONDS):
-                handshake = handshake_of(scope, self._settings.cors_origins)
-                caller = await self._admission.known(handshake.headers)
-                self._check_room(caller)
-                asked, far = await self._opened(
-                    session_id, handshake, caller, scope["state"]["request_id"]
-                )
-        except BerthError as error:
-            await _refuse(send, error, handshake)
-            return
-        except (TimeoutError, CallFailed) as error:
-            _log.warning("terminal_not_opened", reason=repr(error))
-            late = BerthError(Code.UPSTREAM_TIMEOUT, "the terminal did not answer in time")
-            await _refuse(send, late, handshake)
-            return
-        self._open[caller.key_id] += 1
-        try:
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(HANDSHAKE_SECONDS):
+                    handshake = handshake_of(scope, self._settings.cors_origins)
+                    caller = await self._admission.known(handshake.headers)
+                    held.enter_context(self._room(caller))
+                    asked, far = await self._opened(
+                        session_id, handshake, caller, scope["state"]["request_id"]
+                    )
+                    held.callback(far.abort)
+            except BerthError as error:
+                await _refuse(send, error, handshake)
+                return
+            except (TimeoutError, CallFailed) as error:
+                _log.warning("terminal_not_opened", reason=repr(error))
+                late = BerthError(Code.UPSTREAM_TIMEOUT, "the terminal did not answer in time")
+                await _refuse(send, late, handshake)
+                return
             await self._pass(Bridge(receive, send, far), send, far, handshake, asked)
-        finally:
-            far.abort()
-            self._open -= Counter({caller.key_id: 1})
 
     async def _pass(
         self, bridge: Bridge, send: Send, far: WebSocket, handshake: Handshake, asked: CheckTerminal
@@ -118,13 +117,22 @@ class Terminals:
         )
         _log.info("terminal_left", session=asked.session_id, code=ending.code)
 
-    def _check_room(self, caller: Caller) -> None:
+    @contextmanager
+    def _room(self, caller: Caller) -> Generator[None]:
+        """Counted from here on: of many that come at once none slips through. Raises
+        `BerthError`.
+        """
         if self._open[caller.key_id] >= MOST_FOR_A_KEY:
             detail = f"this key has {MOST_FOR_A_KEY} terminals open here: close one"
             raise BerthError(Code.RATE_LIMITED, detail, retry_after=5)
         if self._open.total() >= self._settings.most_terminals:
             how = f"try again: {self._settings.most_terminals} terminals are open here"
             raise DependencyUnavailable("gateway", how, retry_after=5)
+        self._open[caller.key_id] += 1
+        try:
+            yield
+        finally:
+            self._open -= Counter({caller.key_id: 1})
 
     async def _opened(
         self, session_id: UUID, handshake: Handshake, caller: Caller, request_id: str

@@ -3,20 +3,24 @@
 import asyncio
 import base64
 import contextlib
+from typing import cast
 
 import aiohttp
 import msgspec
 import pytest
+from litestar.types import WebSocketScope
 
 from chassis.dialling import Refused
+from chassis.errors import BerthError
 from chassis.ids import new_id
 from contracts.errors import RENDERINGS, Code, Problem
 from contracts.terminals import CloseCode
 from contracts.tickets import AskTicket, Ticket
-from gateway.handshake import KEY_SUBPROTOCOL, SUBPROTOCOL
+from gateway.handshake import KEY_SUBPROTOCOL, SUBPROTOCOL, handshake_of
 from gateway.routes import terminal
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.gateway import Front
+from tests.fixtures.processes import met
 from tests.fixtures.upstream import KEY, Upstream
 from tests.fixtures.viewer import watching
 from tests.gateway.terminal_host import GOOD, TTY, Host, host, problem, url
@@ -104,7 +108,9 @@ async def test_page__that_is_refused_can_read_why(url: str, upstream: Upstream, 
     assert message.extra == "worker_not_running: so it is"
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "", "https://127.0.0.1", "file://"]
+)
 async def test_origin__of_another_site_is_refused(
     url: str, upstream: Upstream, host: Host, origin: str
 ) -> None:
@@ -113,6 +119,14 @@ async def test_origin__of_another_site_is_refused(
             pass
     assert refused.value.status == 403
     assert upstream.seen == []
+
+
+def test_origin__that_is_none_is_not_that_of_a_host_without_a_name() -> None:
+    headers = [(b"host", b""), (b"origin", b"null")]
+    scope = {"type": "websocket", "headers": headers, "subprotocols": [], "query_string": b""}
+    with pytest.raises(BerthError) as refused:
+        handshake_of(cast("WebSocketScope", scope), [])
+    assert refused.value.code is Code.FORBIDDEN
 
 
 async def test_origin__that_is_configured_may_come(front: Front, host: Host) -> None:
@@ -300,6 +314,21 @@ async def test_caps__of_the_gateway_and_of_a_key(
                     pass
             assert refused.value.status == 429
         await asyncio.wait_for(host.left.wait(), 10)
+
+
+async def test_caps__count_who_is_not_yet_connected(front: Front, host: Host) -> None:
+    host.silent = True
+    async with front(most_terminals=1) as http:
+        address = str(http._base_url).rstrip("/") + TTY
+        first = asyncio.create_task(watching(address, headers=GOOD).__aenter__())
+        await met(lambda: host.seen, "the first one is on its way")
+        with pytest.raises(Refused) as refused:
+            async with watching(address, headers=GOOD):
+                pass
+        assert refused.value.status == 503
+        assert len(host.seen) == 1
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
 
 
 async def test_limit__counts_terminals_too(url: str, upstream: Upstream, host: Host) -> None:
