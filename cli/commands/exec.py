@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
 from cli.exits import CliError, Exit
-from cli.output import Output
+from cli.output import Output, printable
 from contracts.terminals import EXEC_SECONDS, ExecCommand, Executed
 
 SLACK_SECONDS = 45.0
@@ -51,8 +51,9 @@ async def run_command(
     if json:
         output.json(done)
         return done.exit_code
-    sys.stdout.write(done.stdout)
-    sys.stderr.write(done.stderr)
+    for stream, text in ((sys.stdout, done.stdout), (sys.stderr, done.stderr)):
+        # what ran there must not steer the terminal here; a file gets it as it is
+        stream.write(printable(text) if stream.isatty() else text)
     if done.truncated:
         output.note("(not all of the output is here)")
     if done.timed_out:

@@ -208,6 +208,26 @@ async def test_exec__gives_output_and_code(front: Front, url: str) -> None:
     assert front.asked == {"command": ["ls", "-l", "a b"], "cwd": "src", "timeout_seconds": 5.0}
 
 
+async def test_exec__does_not_steer_the_terminal_that_it_is_shown_in(
+    front: Front, url: str
+) -> None:
+    steering = "a\x1b]52;c;ZXZpbA==\x07b\x1b[6nc\x9b21td\te\n"
+    front.answer = {"stdout": steering, "stderr": "", "exit_code": 0, "duration_ms": 1}
+    command = [sys.executable, "-m", "cli", "exec", str(SESSION), "--url", url, "--", "ls", "-l"]
+    env = {"PATH": os.defpath, "BERTH_KEY": KEY, "HOME": "/tmp"}
+    master, slave = os.openpty()
+    for where in (slave, subprocess.PIPE):
+        done = await asyncio.to_thread(
+            subprocess.run, command, env=env, stdout=where, check=True, timeout=60
+        )
+        if where != slave:
+            assert done.stdout.decode() == steering
+    os.close(slave)
+    shown = os.read(master, 65536)
+    os.close(master)
+    assert shown.replace(b"        ", b"\t") == b"a]52;c;ZXZpbA==b[6nc21td\te\r\n"
+
+
 async def test_no_terminal__is_told_what_to_use() -> None:
     done = await asyncio.to_thread(
         subprocess.run,
