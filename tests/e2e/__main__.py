@@ -5,7 +5,8 @@ else is touched. Otherwise a stack of our own is started from nothing, driven, b
 
 `activation_ms_p50` and `resume_ms_p50` are by this process's clock, from the POST of a message
 until the session's event `worker.step ready` came in: of a new session, and of one whose container
-was removed. `left_behind` counts what the engines and the kernel still have of it afterwards.
+was removed; `neighbour_ms_p50` of a run beside sessions that are abused, and before they are.
+`left_behind` counts what the engines and the kernel still have of it afterwards.
 """
 
 import argparse
@@ -50,6 +51,8 @@ def main() -> int:
         "cases": report.cases,
         "activation_ms_p50": figures.median("activation"),
         "resume_ms_p50": figures.median("resume"),
+        "neighbour_ms_p50": figures.median("neighbour"),
+        "neighbour_before_ms_p50": figures.median("neighbour_before"),
         **told,
         "failed": report.failures,
         "seconds": round(time.monotonic() - report.began),

@@ -51,6 +51,10 @@ MEMORY_FILES = (
     "for place in /dev/shm /tmp /home/agent; do"
     " head -c 500M /dev/zero > $place/filler; rm -f $place/filler; done"
 )
+PAGE_CACHE = (
+    "head -c 256M /dev/zero > large && for n in 1 2 3; do cat large > /dev/null || exit 1; done;"
+    " rm large; echo read it all"
+)
 DISK = "head -c 200M /dev/zero > filler; head -c 1M /dev/zero > /filler; true"
 FILES = "i=0; while [ $i -lt 2000000 ]; do : > f$i || break; i=$((i+1)); done; true"
 PROCESSORS = (
@@ -68,3 +72,10 @@ except OSError as error:
     held.clear()
     print("sockets refused after", count, error)
 """)
+DAEMON_MARK = "berth-daemon"
+_LIVES = f"sh -c 'echo up > up; while :; do sleep 1; done' {DAEMON_MARK}"
+DAEMON = (
+    f"(trap '' TERM INT HUP; setsid {_LIVES} &) > /dev/null 2>&1;"
+    " until [ -s up ]; do sleep 0.05; done"
+)
+"""Forked twice, deaf to signals, in a session of its own."""

@@ -37,8 +37,14 @@ for line in open("/proc/%d/maps" % int(sys.argv[1])):
 
 
 async def secrets_of(stack: Stack, session: UUID) -> dict[str, str]:
+    """Of the deployment, and the token of the session's worker."""
+    token = await worker_token(stack, session)
+    return {**await deployment_secrets(stack), "worker-token": token}
+
+
+async def deployment_secrets(stack: Stack) -> dict[str, str]:
     """Names and values, each long enough to be told from chance."""
-    found = {"api-key": stack.key, "worker-token": await worker_token(stack, session)}
+    found = {"api-key": stack.key}
     for name, value in {**await stack.secrets(), **stack.given}.items():
         if name in PUBLIC:
             continue

@@ -37,8 +37,16 @@ BY_TOOL = (*AS_AGENT, *inside.FILTERED)
 def isolation_cases(stack: Stack) -> list[Case]:
     prison = Isolation(stack)
     return [
-        Case(name="isolation: a running session, as agent and as root", play=prison.sealed),
-        Case(name="isolation: each check is red where it is weakened", play=prison.red),
+        Case(
+            name="isolation: a running session, as agent and as root",
+            play=prison.sealed,
+            deadline=300.0,
+        ),
+        Case(
+            name="isolation: each check is red where it is weakened",
+            play=prison.red,
+            deadline=900.0,
+        ),
     ]
 
 

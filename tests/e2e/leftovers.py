@@ -1,32 +1,48 @@
 """What is left after everything was taken down, as the engine and the kernel tell it."""
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.e2e.census import looped, mounted
 from tests.e2e.engine import Engine, threaded
 from tests.e2e.stack import PROJECT_LABEL
+from tests.fixtures.deadlines import eventually
+
+WITHIN = 30.0
 
 
 async def left_behind(
-    engine: Engine, *, project: str, managers: Iterable[str], places: Iterable[Path]
+    engine: Engine,
+    *,
+    project: str,
+    managers: Iterable[str],
+    containers: Iterable[str],
+    places: Iterable[Path],
 ) -> list[str]:
-    """Containers, volumes and networks by our labels; mounts and sockets by our names."""
-    return await _of_engine(engine, project, managers) + _of_kernel([project, *map(str, places)])
+    """Containers, volumes and networks by our labels; mounts, sockets and disks by our names. What
+    the kernel takes back by itself has a while for it.
+    """
 
+    async def nothing() -> bool:
+        names = [project, *map(str, places)]
+        found[:] = await _of_engine(engine, project, managers) + _of_kernel(names, containers)
+        return not found
 
-def _of_kernel(names: list[str]) -> list[str]:
     found: list[str] = []
-    for table, what in (("/proc/mounts", "mount"), ("/proc/net/unix", "socket")):
-        lines = Path(table).read_text().splitlines()
-        found += [f"{what} {line}" for line in lines if any(name in line for name in names)]
-    found += [f"loop device of {file}" for file in _looped() if any(one in file for one in names)]
-    return found + [f"path {name}" for name in names if Path(name).exists()]
+    with contextlib.suppress(AssertionError):
+        await eventually(nothing, "something is left behind", within=WITHIN)
+    return found
 
 
-def _looped() -> list[str]:
-    """The files on loop devices, as the kernel knows them."""
-    files = Path("/sys/block").glob("loop*/loop/backing_file")
-    return [one.read_text().strip() for one in files]
+def _of_kernel(names: list[str], containers: Iterable[str]) -> list[str]:
+    sockets = Path("/proc/net/unix").read_text().splitlines()
+    return [
+        *(f"mount {line}" for line in mounted(names)),
+        *(f"socket {line}" for line in sockets if any(name in line for name in names)),
+        *(f"loop device of {file}" for file in looped(containers)),
+        *(f"path {name}" for name in names if Path(name).exists()),
+    ]
 
 
 async def _of_engine(engine: Engine, project: str, managers: Iterable[str]) -> list[str]:

@@ -87,6 +87,8 @@ class Stack:
         self.variables = {"BERTH_PORT": f"127.0.0.1:{self.port}", "S3_IMAGE": STORE_IMAGE}
         self.environments = {name: dict(values) for name, values in SCALED.items()}
         self.managers: set[str] = set()
+        self.sessions: set[str] = set()
+        """Names of their containers that there were when it was taken down."""
         self.given: dict[str, str] = {}
         """Secrets that others brought, by name: no session may hold one either."""
         self._s3: Any = None
@@ -127,6 +129,7 @@ class Stack:
             await self.learn_managers()
         await self.compose("stop", "-t", "30", "executor-manager")
         for container in await self.own_sessions():
+            self.sessions.add(str(container.name))
             await asyncio.to_thread(container.remove, force=True, v=True)
         await self.compose("down", "-v", "--remove-orphans", "-t", "10")
 

@@ -16,6 +16,7 @@ from tests.e2e.cases_agents import AgentCases
 from tests.e2e.cases_burst import Burst
 from tests.e2e.cases_hosts import HostCases
 from tests.e2e.cases_lifecycle import Lifecycle
+from tests.e2e.cases_secrets import Secrets, prepare
 from tests.e2e.client import Client, client
 from tests.e2e.earlier import alone, tidy_up
 from tests.e2e.engine import Engine
@@ -24,6 +25,7 @@ from tests.e2e.hosts import Hosts
 from tests.e2e.isolation import isolation_cases
 from tests.e2e.leftovers import left_behind
 from tests.e2e.logs import recorded_right
+from tests.e2e.oracle import sound
 from tests.e2e.stack import Stack, scratch
 
 PARTS = ("outside", "lifecycle", "isolation", "abuse", "agents", "faults", "hosts")
@@ -59,6 +61,7 @@ class Whole:
             stack = Stack(folder, engine)
             hosts = Hosts(folder) if "hosts" in self.parts else None
             self._bring_agents(stack, folder)
+            prepare(stack)
             try:
                 await self._start(stack, hosts)
                 await self.drive(stack, hosts)
@@ -70,7 +73,11 @@ class Whole:
                     await self._end(stack, hosts)
         places = [folder, *(hosts.places if hosts else [])]
         left = await left_behind(
-            engine, project=stack.project, managers=stack.managers, places=places
+            engine,
+            project=stack.project,
+            managers=stack.managers,
+            containers=stack.sessions,
+            places=places,
         )
         if left:
             self.report.failed("nothing is left behind", 0.0, AssertionError("; ".join(left)))
@@ -125,9 +132,11 @@ class Whole:
         ]
         await player.play(cases, at_once=AT_ONCE)
         await player.play(self._of("lifecycle", lifecycle.alone()))
-        # one at a time: each measures what becomes of its neighbour
-        await player.play(self._of("abuse", Abuse(stack).cases()))
-        await player.play(self._of("lifecycle", Burst(stack).cases()))
+        # one at a time: each looks at what becomes of its neighbour, and of the whole stack
+        strict = Player(api, self.figures, self.report, sound(stack))
+        await strict.play(self._of("isolation", Secrets(stack).cases()))
+        await strict.play(self._of("abuse", Abuse(stack).cases()))
+        await strict.play(self._of("lifecycle", Burst(stack).cases()))
 
     async def _real_agents(self, stack: Stack, api: Client) -> None:
         if self.agents is not None:
