@@ -1,5 +1,8 @@
 """What the executor says of itself to its manager."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from chassis.clock import Clock
 from contracts.executors import ExecutorPhase
 
@@ -13,6 +16,7 @@ class Status:
         self.reason = ""
         self._phase = ExecutorPhase.STARTING
         self._busy = False
+        self._uses = 0
         self._clock = clock
         self._idle_since = clock.monotonic()
 
@@ -34,6 +38,8 @@ class Status:
     def idle_seconds(self) -> float | None:
         if self._phase is not ExecutorPhase.READY or self._busy:
             return None
+        if self._uses:
+            return 0.0
         return self._clock.monotonic() - self._idle_since
 
     def enter(self, phase: ExecutorPhase, reason: str = "") -> None:
@@ -44,6 +50,16 @@ class Status:
     def touch(self) -> None:
         """Something happened that is no run."""
         self._idle_since = self._clock.monotonic()
+
+    @contextmanager
+    def in_use(self) -> Generator[None]:
+        """By something that is no run: not idle, however quiet it is."""
+        self._uses += 1
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            self.touch()
 
     def occupy(self) -> None:
         self._busy = True

@@ -208,9 +208,10 @@ class Terminals:
         cwd = await self._worker.threads.run(self._directory, asked.cwd)
         self._active()
         try:
-            return await run_command(
-                asked, env=await self._environment(), cwd=cwd, whose=self._whose
-            )
+            with self._worker.status.in_use():
+                return await run_command(
+                    asked, env=await self._environment(), cwd=cwd, whose=self._whose
+                )
         except OSError as error:
             detail = f"the command could not be started: {error.strerror}"
             raise Stale(Code.CONFLICT, detail) from error

@@ -145,6 +145,22 @@ async def test_cap__is_told(
     assert (await first)["exit_code"] == 0
 
 
+async def test_command__that_is_quiet_keeps_the_worker_from_being_idle(
+    http: httpx.AsyncClient, executor: Running
+) -> None:
+    asking = asyncio.create_task(run(http, "touch here; until test -e go; do sleep 0.01; done"))
+    workspace = executor.place / "workspace"
+    await met((workspace / "here").exists, "it runs")
+    began = time.monotonic()
+    while time.monotonic() - began < 0.5:
+        assert (await executor.status()).idle_seconds == 0
+    (workspace / "go").touch()
+    assert (await asking)["exit_code"] == 0
+    async with asyncio.timeout(5):
+        while not (await executor.status()).idle_seconds:
+            continue
+
+
 async def test_stop__ends_commands(http: httpx.AsyncClient, executor: Running) -> None:
     asking = asyncio.create_task(
         http.post(EXECUTOR_EXEC.path, json={"command": "echo $$ > pid; exec sleep 1008"})
