@@ -36,6 +36,8 @@ MOST_COMMANDS = 8
 TEND_SECONDS = 15.0
 SAVE_SECONDS = 60.0
 """After the first activity since the last save."""
+FOR_WRITERS = 4
+"""One place of so many: who may only look takes none of them."""
 LISTENING_SECONDS = 2.0
 """Without its way out a terminal starts all the same."""
 
@@ -76,8 +78,10 @@ class Terminals:
         async with self._opening:
             self._check_open()
             terminal = self._known(asked.terminal) or await self._open(asked)
-        if self._viewers.get(terminal.name, 0) >= self._worker.settings.terminal_viewers:
-            most = self._worker.settings.terminal_viewers
+        most = self._worker.settings.terminal_viewers
+        if not asked.writes:
+            most -= most // FOR_WRITERS
+        if self._viewers.get(terminal.name, 0) >= most:
             raise BerthError(Code.RATE_LIMITED, f"{most} viewers are here already", retry_after=5)
         if asked.writes:
             terminal.resize(Size(asked.columns, asked.rows))

@@ -160,6 +160,21 @@ async def test_caps__are_told(place: Path, outside: Outside, see: See) -> None:
             assert refused.value.status == 429
 
 
+async def test_readers__leave_places_to_writers(place: Path, outside: Outside, see: See) -> None:
+    async with (
+        running(place, outside, terminal_viewers=4),
+        see(),
+        see("read"),
+        see("read"),
+    ):
+        with pytest.raises(Refused) as refused:
+            async with see("read"):
+                pass
+        assert refused.value.status == 429
+        async with see() as writer:
+            assert (await writer.is_told(Attached)).writes
+
+
 async def test_message__that_is_none_ends_its_sender_alone(executor: Running, see: See) -> None:
     async with see() as good, see() as bad:
         await bad.socket.send('{"type":"resize","columns":-1,"rows":3}', within=5)
