@@ -212,20 +212,28 @@ def nodes() -> Iterator[str]:
 
 
 def marked() -> list[str]:
-    """Programs that say they run as somebody else."""
+    """Programs that say they run as somebody else, or with powers."""
     found: list[str] = []
     for folder in {os.path.realpath(one) for one in ("/bin", "/sbin", "/usr/bin", "/usr/sbin")}:
         for entry in os.scandir(folder):
             if entry.is_file(follow_symlinks=False):
                 mode = entry.stat(follow_symlinks=False).st_mode
-                if mode & (stat.S_ISUID | stat.S_ISGID) and mode & 1:
+                other = mode & (stat.S_ISUID | stat.S_ISGID) or with_powers(entry.path)
+                if other and mode & 1:
                     found.append(entry.path)
     return found
 
 
+def with_powers(path: str) -> bool:
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:
+        return False
+
+
 def gains() -> Iterator[str]:
     """Each is started and looked at for as long as it runs, or waits for us."""
-    own = {str(os.getuid()), str(os.getgid())}
+    own = identities(os.getpid())
     for path in marked():
         with subprocess.Popen(
             [path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -243,11 +251,15 @@ def gains() -> Iterator[str]:
 
 
 def identities(pid: int) -> set[str]:
+    """Users, groups and powers."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return set()
-    return {one for line in lines if line.startswith(("Uid:", "Gid:")) for one in line.split()[1:]}
+    powers = {line for line in lines if line.startswith("CapPrm:")}
+    return powers | {
+        one for line in lines if line.startswith(("Uid:", "Gid:")) for one in line.split()[1:]
+    }
 
 
 def grants() -> Iterator[str]:

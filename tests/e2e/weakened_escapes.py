@@ -21,6 +21,14 @@ for descriptor in range(3):
 time.sleep(600)
 ' """
 
+ABLE = """find /usr /bin /sbin -xdev -perm /6000 -exec chmod a-s {} + ; python3 -c '
+import os, shutil, struct
+shutil.copy("/usr/bin/cat", "/usr/bin/berth-able")
+os.setxattr("/usr/bin/berth-able", "security.capability",
+            struct.pack("<5I", 0x02000001, 1 << 7, 0, 0, 0))
+' """
+"""No program says any more that it is somebody else's; one has a power of its own."""
+
 ESCAPES = [
     Weakness(name="no seccomp", check="calls", change=host(SecurityOpt=UNFILTERED)),
     Weakness(
@@ -42,6 +50,12 @@ ESCAPES = [
     Weakness(name="the kernel's own files", check="hidden", change=host(MaskedPaths=[])),
     Weakness(name="device nodes", check="nodes", change=host(CapAdd=[*OURS, "MKNOD"]), uid=0),
     Weakness(name="new privileges", check="gains", change=host(SecurityOpt=[])),
+    Weakness(
+        name="a program with a capability",
+        check="gains",
+        change=host(ReadonlyRootfs=False, SecurityOpt=[], CapAdd=[*OURS, "SETFCAP"]),
+        prepare=shell(ABLE),
+    ),
     Weakness(
         name="capabilities of files",
         check="grants",

@@ -1,11 +1,13 @@
 """What the manager's tests share: short directories, a relay as a real process, an upstream."""
 
 import asyncio
+import json
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +85,7 @@ def standin_image(engine: RealEngine) -> str:
 
 @pytest.fixture
 async def docker_start(
-    start: Start, engine: RealEngine, standin_image: str, short_dir: Path
+    start: Start, desk: Desk, engine: RealEngine, standin_image: str, short_dir: Path
 ) -> AsyncGenerator[DockerStart]:
     managers: list[Manager] = []
 
@@ -98,4 +100,17 @@ async def docker_start(
     manager = short_dir / "s" / "manager_id"
     if manager.exists():
         own = manager.read_text().strip()
+        found = await asyncio.to_thread(engine.containers, berth_manager=own)
+        left = left_over(desk, short_dir / "s" / "workers", found)
         await asyncio.to_thread(engine.remove_all, berth_manager=own)
+        assert not left, f"V7: {left}"
+
+
+def left_over(desk: Desk, workers: Path, containers: Iterable[Any]) -> list[str]:
+    """Of workers that are said to be removed."""
+    removed = {str(worker) for worker, change in desk.changes if change.change == "removed"}
+    records = {path: json.loads(path.read_text()) for path in workers.glob("*/container.json")}
+    return [
+        *(one.name for one in containers if one.labels.get("berth.worker") in removed),
+        *(str(path.parent) for path, record in records.items() if record["worker_id"] in removed),
+    ]
