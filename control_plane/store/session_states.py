@@ -49,7 +49,7 @@ async def lock(unit: Unit, session_ids: Sequence[UUID]) -> Loaded:
 
 
 async def lock_free(unit: Unit, session_ids: Sequence[UUID], limit: int) -> Loaded:
-    """Takes up to `limit` streams that nobody holds, in the order given."""
+    """Takes up to `limit` streams that nobody holds, in the order given; so are the states."""
     records = await unit.connection.fetch(QUERIES["lock_free_streams"], list(session_ids), limit)
     return await _load(unit.connection, records)
 
@@ -63,7 +63,9 @@ async def _load(connection: Connection, streams: list[asyncpg.Record]) -> Loaded
     heads = await connection.fetch(QUERIES["heads"], ids)
     sessions = await connection.fetch(QUERIES["sessions"], ids)
     last_seqs = {stream["id"]: stream["last_seq"] for stream in streams}
-    for record in sessions:
+    places = {session_id: place for place, session_id in enumerate(ids)}
+    # in the streams' order: where there is room for some of them only, it goes to the first
+    for record in sorted(sessions, key=lambda one: places[one["id"]]):
         session = _session(record)
         loaded.sessions[session.id] = dataclasses.replace(session)
         loaded.states[session.id] = SessionState(session, last_seqs[session.id], None, None, [])

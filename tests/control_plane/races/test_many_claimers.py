@@ -5,6 +5,10 @@ import random
 from collections import Counter
 from uuid import UUID
 
+import pytest
+
+from contracts.quotas import Quota
+from control_plane.store import quotas
 from tests.fixtures.office import Berth, Office
 
 SESSIONS, RUNS, CLAIMERS = 300, 1000, 4
@@ -69,3 +73,17 @@ async def test_claimers__every_run_once_per_attempt(office: Office, replica: Off
     assert len({run_id for run_id, _ in taken}) == RUNS
     assert await office.value("SELECT count(*) FROM runs WHERE state = 'succeeded'") == RUNS
     assert await office.value("SELECT count(*) FROM runs WHERE finished_at IS NULL") == 0
+
+
+@pytest.mark.parametrize("room", ["of the host", "of the project"])
+async def test_room_for_one__is_given_to_the_most_urgent(office: Office, room: str) -> None:
+    """However long the others have been there, and though all of them are looked at together."""
+    project, host = await office.project(), await office.host()
+    if room == "of the project":
+        async with office.database.unit() as unit:
+            await quotas.set_own(unit, "project", project, Quota(max_workers=1))
+    for _ in range(6):
+        await office.send(await office.session(project), priority=9)
+    urgent = await office.send(await office.session(project), priority=0)
+    (given,) = await office.claim_all(host, free=1 if room == "of the host" else 10)
+    assert given.run_id == urgent
