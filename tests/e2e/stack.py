@@ -38,7 +38,8 @@ KEPT = 20_000
 
 Environments = Mapping[str, Mapping[str, str]]
 
-LEASE = 5.0
+LEASE = 12.0
+"""Longer than a manager takes to be made anew on a machine that has much else to do."""
 SCALED: Environments = {
     "control-plane": {
         "BERTH_LEASE_SECONDS": f"{LEASE:g}",
