@@ -31,6 +31,7 @@ from tests.conformance.trial import Bench, Check, Trial
 from tests.conformance.usage import ledger_is_booked, usage
 from tests.conformance.without import Quirk, image_without
 from tests.e2e.client import client
+from tests.e2e.earlier import alone, tidy_up
 from tests.e2e.engine import Engine, threaded
 from tests.e2e.hosts import Hosts
 from tests.e2e.leftovers import left_behind
@@ -87,6 +88,14 @@ class Suite:
 
     async def play(self) -> None:
         engine = Engine(SOCKET)
+        try:
+            async with alone(self.report.say):
+                await tidy_up(engine, self.report.say)
+                await self._play(engine)
+        finally:
+            engine.close()
+
+    async def _play(self, engine: Engine) -> None:
         async with scratch() as folder:
             stack = Stack(folder, engine)
             hosts = Hosts(folder) if any(map(self.player.chosen, MOVED)) else None
@@ -107,11 +116,14 @@ class Suite:
                 await self._end(stack, hosts, model)
         places = [folder, *(hosts.places if hosts else [])]
         left = await left_behind(
-            engine, project=stack.project, managers=stack.managers, places=places
+            engine,
+            project=stack.project,
+            managers=stack.managers,
+            containers=stack.sessions,
+            places=places,
         )
         if left:
             self._failed("nothing is left behind", AssertionError("; ".join(left)))
-        engine.close()
 
     def _failed(self, what: str, error: BaseException) -> None:
         seconds = time.monotonic() - self.report.began
