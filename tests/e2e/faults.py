@@ -18,6 +18,7 @@ SEED = 4711
 AWAY = 4.0
 """Seconds that the database or the store is gone: the saves begin and end in them."""
 BLOB = 6 * 1024 * 1024
+DEADLINE = 300.0
 
 
 async def executor(ground: Ground, struck: dict[UUID, str]) -> None:
@@ -56,8 +57,16 @@ class Faults:
         strikes = [*STRIKES, replica]
         return [
             *(self.striker.case(one, seed=SEED + n) for n, one in enumerate(strikes)),
-            Case(name="fault: the database away during a save", play=self.without_database),
-            Case(name="fault: the object store away during a save", play=self.without_store),
+            Case(
+                name="fault: the database away during a save",
+                play=self.without_database,
+                deadline=DEADLINE,
+            ),
+            Case(
+                name="fault: the object store away during a save",
+                play=self.without_store,
+                deadline=DEADLINE,
+            ),
         ]
 
     async def replica(self, _ground: Ground, _struck: dict[UUID, str]) -> None:

@@ -36,7 +36,7 @@ class Strike:
     """Attempts that may be lost besides, where a manager comes back later than a lease lasts."""
     epochs: int = 1
     same_container: bool = True
-    deadline: float = 240.0
+    deadline: float = 300.0
 
 
 @dataclass(frozen=True)

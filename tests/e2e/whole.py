@@ -150,7 +150,7 @@ class Whole:
             async with self.step("two control planes"):
                 await stack.scale("control-plane", 2)
         if "faults" in self.parts:
-            player = Player(api, self.figures, self.report, recorded_right(stack))
+            player = Player(api, self.figures, self.report, sound(stack))
             await player.play(Faults(stack).cases())
 
     def _of(self, part: str, cases: list[Case]) -> list[Case]:
