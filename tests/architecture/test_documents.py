@@ -34,7 +34,7 @@ BANNED = (
 )
 """Machine paths, registry hosts, and how this came to be. Built so that they don't stand here."""
 
-IN_CONTAINERS = re.compile("/" + "home/agent|/proc/[0-9]+/" + "root/")
+IN_CONTAINERS = re.compile("/" + r"home/agent|/proc/(?:[0-9]+|\{[^}]*\})/" + "root/")
 """Nobody's machine: the agent's HOME inside a session's container, a process's own root."""
 
 
