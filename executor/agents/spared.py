@@ -25,13 +25,18 @@ class Spared:
         self._keepers: set[int] = set()
         self._held: set[int] = set()
         """Stopped by us. What was stopped already, such as a job by Ctrl-Z, stays so."""
+        self._holding = False
         self._one = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._keepers)
 
     def add(self, keeper: int) -> None:
-        self._keepers.add(keeper)
+        """What starts while the others stand still does so too."""
+        with self._one:
+            self._keepers.add(keeper)
+            if self._holding:
+                self._stop()
 
     def remove(self, keeper: int) -> None:
         self._keepers.discard(keeper)
@@ -44,20 +49,26 @@ class Spared:
         return found
 
     def hold(self) -> None:
-        """Until nothing new appears, as `freeze`. Several may hold: the first to let go does."""
+        """Several may: the first to let go does so for all."""
         with self._one:
-            for _ in range(FREEZE_ROUNDS):
-                fresh = [pid for pid in self.processes() if pid not in self._held and _runs(pid)]
-                if not fresh:
-                    break
-                signal_all(fresh, signal.SIGSTOP)
-                self._held.update(fresh)
+            self._holding = True
+            self._stop()
 
     def let_go(self) -> None:
         """The youngest first: nobody wakes to see a child of its own stopped."""
         with self._one:
+            self._holding = False
             signal_all(sorted(self._held, reverse=True), signal.SIGCONT)
             self._held.clear()
+
+    def _stop(self) -> None:
+        """Until nothing new appears, as `freeze`."""
+        for _ in range(FREEZE_ROUNDS):
+            fresh = [pid for pid in self.processes() if pid not in self._held and _runs(pid)]
+            if not fresh:
+                break
+            signal_all(fresh, signal.SIGSTOP)
+            self._held.update(fresh)
 
 
 def end_others(identity: Identity, spared: Spared) -> bool:

@@ -1,8 +1,10 @@
 """What terminals and commands leave, hand on and change beside them: nothing."""
 
+import asyncio
 import contextlib
 import os
 import signal
+from asyncio.subprocess import DEVNULL
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from chassis.ids import new_id
 from contracts.commands import SyncWorker
 from contracts.spool import SnapshotCommitted
 from contracts.terminals import EXECUTOR_EXEC, Attached
+from executor.agents.spared import Spared
+from executor.terminals.kept import Kept, Whose
 from tests.executor.outside import Outside
 from tests.executor.running import Running, running
 from tests.executor.seeing import See, executor, see
@@ -65,6 +69,28 @@ async def test_job_that_a_person_stopped__is_not_let_go_by_a_snapshot(
         await viewer.enter("jobs -s | wc -l; echo loo''ked\r")
         await viewer.sees("looked")
         assert state_of(job) == "T"
+
+
+async def test_what_starts_while_the_others_stand_still__does_so_too(tmp_path: Path) -> None:
+    spared = Spared()
+    spared.hold()
+    kept = await Kept.start(
+        ["/bin/sh", "-c", "touch here"],
+        env={"PATH": os.defpath},
+        cwd=tmp_path,
+        whose=Whose(identity=None, spared=spared),
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+    )
+    try:
+        await met(lambda: state_of(kept.pid) == "T", "it stands still")
+        assert not (tmp_path / "here").exists()
+        spared.let_go()
+        assert await asyncio.wait_for(kept.wait(), 15) == 0
+        assert (tmp_path / "here").exists()
+    finally:
+        await kept.end()
 
 
 def state_of(pid: int) -> str:
