@@ -17,7 +17,7 @@ from tests.e2e.stack import Stack
 from tests.system.visitor import Shadow, script
 
 SMALL = PatchSessionWorker(cpus=0.5, memory_mib=192, pids=77, disk_mib=64)
-BEFORE = 5
+BEFORE = 3
 LEAST = 3
 """Runs of the neighbour meanwhile."""
 WITHIN = 90.0

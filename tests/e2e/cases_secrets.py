@@ -157,7 +157,7 @@ class Secrets:
         for container in [*ours, *await self.stack.own_sessions()]:
             with contextlib.suppress(NotFound):  # a session may end while it is looked at
                 shown = await self.engine.inspect(container)
-                found["logs"].append(await self.engine.logs(container))
+                found["logs"].append(await self.engine.logs(container, tail="all"))
                 found["inspect"].append(spelled(shown).encode())
                 history = await threaded(self.engine.client.api.history, shown["Image"])
                 found["history"].append(spelled(history).encode())

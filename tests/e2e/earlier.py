@@ -20,7 +20,7 @@ from tests.e2e.hosts import HOMES, HOMES_PREFIX, take_down
 from tests.e2e.stack import PREFIX, PROJECT_LABEL
 
 LOCK = Path("/var/tmp/berth-e2e.lock")
-WAIT_SECONDS = 1500.0
+WAIT_SECONDS = 3600.0
 """For another run: longer than one takes."""
 
 Say = Callable[[str], None]

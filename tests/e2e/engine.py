@@ -109,8 +109,9 @@ class Engine:
         networks = (await self.inspect(container))["NetworkSettings"]["Networks"]
         return next(one["IPAddress"] for one in networks.values() if one["IPAddress"])
 
-    async def logs(self, container: Container) -> bytes:
-        return await threaded(container.logs, tail=4000, timestamps=True)
+    async def logs(self, container: Container, *, tail: int | str = 4000) -> bytes:
+        """`tail`: lines, or `all`."""
+        return await threaded(container.logs, tail=tail, timestamps=True)
 
 
 def spelled(value: object) -> str:
