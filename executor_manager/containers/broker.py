@@ -4,7 +4,7 @@ Refusals name their rule. What an image's name means is looked up once, before a
 container, and each one that is made again over its directories, is of that image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contracts.containers import ContainerChoice, ContainerOffer, allowed_by, canonical
@@ -14,6 +14,7 @@ from executor_manager.containers.docker_configuration import DockerOptions
 from executor_manager.containers.docker_engine import Engine, Image, Info
 from executor_manager.containers.errors import ImageMissing, ImageNotAllowed
 from executor_manager.containers.refusals import require
+from executor_manager.containers.runtimes import ABSENT, FIT, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,15 @@ class Broker:
     options: DockerOptions
     offer: ContainerOffer = field(default_factory=ContainerOffer)
 
-    def judge(self, info: Info, findings: Sequence[PreflightFinding]) -> None:
-        """What is offered from now on, on this engine."""
-        known = info.runtimes or {}
+    def judge(
+        self, info: Info, findings: Sequence[PreflightFinding], tried: Mapping[str, Trial]
+    ) -> None:
+        """What is offered from now on, on this engine. `tried`: its runtimes."""
+        trials = {one: tried.get(one, ABSENT) for one in self.options.runtimes}
         self.offer = ContainerOffer(
             images=[self.options.image, *self.options.images],
-            runtimes=[one for one in self.options.runtimes if one in known],
+            runtimes=[one for one, trial in trials.items() if trial == FIT],
+            unfit={one: ": ".join(trial) for one, trial in trials.items() if trial != FIT},
             own_users=preflight.own_users(info),
             untrusted=preflight.failures(findings),
         )

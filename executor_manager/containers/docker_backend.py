@@ -49,6 +49,7 @@ from executor_manager.containers.errors import (
 from executor_manager.containers.places import SOCKET, Record, record_of
 from executor_manager.containers.preflight import examine
 from executor_manager.containers.removal import remove_all
+from executor_manager.containers.runtimes import MOST_SECONDS, RuntimeTrial, Trial, candidates
 from executor_manager.containers.threads import Threads
 
 READING_THREADS = 8
@@ -119,7 +120,8 @@ class DockerBackend:
     async def open(self) -> None:
         await self._reading.call(self._open, 4 * self._call)
         printed = await self._look_inside()
-        await self._reading.call(lambda: self._judge(printed), 2 * self._call)
+        tried = await self._try_runtimes()
+        await self._reading.call(lambda: self._judge(printed, tried), 2 * self._call)
         self._deleting.later(self._empty_trash)
 
     async def close(self) -> None:
@@ -187,10 +189,10 @@ class DockerBackend:
         self._disks.look(self._engine, f"berth-quota-{self._options.manager_id}")
         self._info = info
 
-    def _judge(self, printed: str) -> None:
-        facts = look(self._engine, self._info, self._site.volumes.state, printed)
+    def _judge(self, printed: str, tried: dict[str, Trial]) -> None:
+        facts = look(self._engine, self._info, self._site.volumes.state, printed, tried)
         self.preflight = examine(facts, self._options.waived)
-        self._broker.judge(self._info, self.preflight)
+        self._broker.judge(self._info, self.preflight, tried)
 
     async def _look_inside(self) -> str:
         """Empty where nothing could be run, which whoever starts a session will hear."""
@@ -199,6 +201,12 @@ class DockerBackend:
         except BackendError as error:
             _log.warning("not_looked_inside", reason=error.reason, error=str(error))
             return ""
+
+    async def _try_runtimes(self) -> dict[str, Trial]:
+        places = (self._site.volumes.sockets, self._volumes_on_host().sockets)
+        trial = RuntimeTrial(self._engine, self.probe, *places)
+        names = candidates(self._info, self._options.runtimes)
+        return await self._changing.call(lambda: trial.run(names), MOST_SECONDS * len(names) + 1)
 
     def _volumes_on_host(self) -> Volumes:
         if self._on_host is None:

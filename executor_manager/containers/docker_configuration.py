@@ -9,6 +9,7 @@ ever become the agent's user; agents and all that touches their files run as `AG
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +45,7 @@ STOP_SECONDS = 20
 FIRST_TO_GO = 500
 """When the host runs out of memory: sessions before what serves them all."""
 PERIOD_NANO_CPUS = 1_000_000_000
+POWERS = ("SETUID", "SETGID", "KILL")
 MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -90,7 +92,7 @@ def session_container(
     host = {
         **_hardened(options, record.limits),
         **({"Runtime": record.runtime} if record.runtime else {}),
-        "CapAdd": ["SETUID", "SETGID", "KILL"],
+        "CapAdd": [*POWERS],
         "Mounts": [
             _workspace(options, record, on_host),
             _bind(str(on_host.spool), SPOOL),
@@ -129,6 +131,24 @@ def probe_container(options: DockerOptions, command: list[str]) -> dict[str, Any
             "Tmpfs": {TMP: f"rw,noexec,nosuid,nodev,{_sized(16, RUN_FILES)}"},
         },
     }
+
+
+def runtime_container(
+    options: DockerOptions, runtime: str, command: list[str], on_host: Path
+) -> dict[str, Any]:
+    """One that finds out whether a session could live in it: with a session's powers, and one
+    directory as its sockets have.
+    """
+    made = probe_container(options, command)
+    host = {
+        **made["HostConfig"],
+        "Runtime": runtime,
+        # a kernel of its own has threads of its own, which count
+        "PidsLimit": 512,
+        "CapAdd": [*POWERS],
+        "Mounts": [_bind(str(on_host), CONTROL)],
+    }
+    return {**made, "User": "0:0", "HostConfig": host}
 
 
 def labels(manager_id: UUID, identity: Identity) -> dict[str, str]:

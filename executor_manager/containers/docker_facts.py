@@ -2,11 +2,12 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from executor_manager.containers.docker_engine import Engine, Info, Versions
+from executor_manager.containers.runtimes import Trial
 
 MOUNTS = Path("/proc/self/mountinfo")
 IO_URING = Path("/proc/sys/kernel/io_uring_disabled")
@@ -47,9 +48,17 @@ class Facts:
     """As the kernel says it; empty: it does not."""
     inside: Inside | None = None
     """None: nobody looked."""
+    tried: Mapping[str, Trial] | None = None
+    """Its runtimes that were; None: nobody tried any."""
 
 
-def look(engine: Engine, info: Info, place: Path, printed: str = "") -> Facts:
+def look(
+    engine: Engine,
+    info: Info,
+    place: Path,
+    printed: str = "",
+    tried: Mapping[str, Trial] | None = None,
+) -> Facts:
     """Raises `BackendError`. The kernel is the engine's host's: we run on the same. `printed`: what
     `LOOK_INSIDE` printed in a container.
     """
@@ -59,6 +68,7 @@ def look(engine: Engine, info: Info, place: Path, printed: str = "") -> Facts:
         volume=volume(place, MOUNTS.read_text().splitlines()),
         io_uring_disabled=IO_URING.read_text().strip() if IO_URING.exists() else "",
         inside=inside(printed),
+        tried=tried,
     )
 
 

@@ -1,8 +1,9 @@
 """Runs one command in a container of the executors' image, with nothing of any session in it."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from executor_manager.containers.docker_configuration import (
     MANAGER,
@@ -59,16 +60,22 @@ class DockerProbe:
         return printed
 
     def _run(self, command: list[str]) -> Printed:
-        self._remove_leftover()
-        container = self.engine.create(self.name, probe_container(self.options, command))
-        try:
-            self.engine.start(container)
+        with self.started(probe_container(self.options, command)) as container:
             code = self.engine.wait(container, RUN_SECONDS)
             return Printed(
                 text=self.engine.logs(container, LARGEST, errors=False),
                 errors=self.engine.logs(container, LARGEST, out=False),
                 exit_code=code,
             )
+
+    @contextlib.contextmanager
+    def started(self, configuration: dict[str, Any]) -> Generator[str]:
+        """The id of its container, which is gone afterwards. Blocks; one at a time."""
+        self._remove_leftover()
+        container = self.engine.create(self.name, configuration)
+        try:
+            self.engine.start(container)
+            yield container
         finally:
             # its own failure must not hide the answer: the next one removes what is left
             with contextlib.suppress(BackendError):

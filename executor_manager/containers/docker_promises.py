@@ -11,8 +11,9 @@ SAME_USERS = (
     " and all sessions' agents are the same user in different containers."
 )
 DISK_WATCHED = (
-    "A session's disk limit is held by looking: between two looks it can write beyond, as far as"
-    " the volume of the workspaces goes; run the helper `volumes` for a real one."
+    "A session's disk limit is held by looking: between two looks, or into files that it deleted"
+    " and keeps open, it can write beyond, as far as the volume of the workspaces goes; run the"
+    " helper `volumes` for a real one."
 )
 DISK_IMAGES = (
     "Disks of sessions are sparse files: limits that are together larger than their volume can"

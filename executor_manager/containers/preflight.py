@@ -4,13 +4,14 @@ A finding that fails is a known hole, and this host then takes no `untrusted` se
 run: whoever starts them answers for them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from contracts.containers import is_sandbox
 from contracts.preflight import PreflightFinding
 from executor_manager.containers import versions
 from executor_manager.containers.docker_engine import Info
 from executor_manager.containers.docker_facts import Facts, Inside, Volume
+from executor_manager.containers.runtimes import FIT, Trial
 from executor_manager.containers.versions import Flaw
 
 GIB = 1024**3
@@ -31,7 +32,8 @@ def examine(facts: Facts, waived: Sequence[str] = ()) -> list[PreflightFinding]:
     """`waived`: checks that an administrator answers for."""
     found = [
         *_versions(facts),
-        *_engine(facts.info, facts.inside),
+        *_engine(facts),
+        *_runtimes(facts.tried or {}),
         _io_uring(facts),
         *_ulimits(facts.inside),
         *_disk(facts.volume),
@@ -110,11 +112,12 @@ def _kernel(text: str) -> PreflightFinding:
     )
 
 
-def _engine(info: Info, inside: Inside | None) -> Iterator[PreflightFinding]:
+def _engine(facts: Facts) -> Iterator[PreflightFinding]:
+    info = facts.info
     options = info.security_options or []
     yield _cgroup(info.cgroup_version)
-    yield _users(info)
-    yield _seccomp(options, inside)
+    yield _users(info, facts.tried)
+    yield _seccomp(options, facts.inside)
     yield _check(
         "lsm",
         next((mark for mark in ("apparmor", "selinux") if f"name={mark}" in options), ""),
@@ -141,21 +144,37 @@ def _cgroup(version: str) -> PreflightFinding:
     )
 
 
-def _users(info: Info) -> PreflightFinding:
+def _users(info: Info, tried: Mapping[str, Trial] | None) -> PreflightFinding:
     if own_users(info):
         return PreflightFinding(check="users", state="ok", found="mapped")
-    sandboxes = sorted(filter(is_sandbox, info.runtimes or {}))
+    known = sorted(filter(is_sandbox, info.runtimes or {}))
+    sandboxes = [name for name in known if tried is None or tried.get(name) == FIT]
     if sandboxes:
-        found = f"not mapped; sandboxes: {', '.join(sandboxes)}"
+        untried = " (not tried: a manager does when it starts)" if tried is None else ""
+        found = f"not mapped; sandboxes: {', '.join(sandboxes)}{untried}"
         return PreflightFinding(check="users", state="ok", found=found)
     return PreflightFinding(
         check="users",
         state="warn",
-        found="not mapped, and no sandbox",
+        found=f"not mapped, and no sandbox{' that is fit' if known else ''}",
         wrong="root inside is the host's root with three capabilities, on the host's kernel:"
         " untrusted sessions are not taken",
-        remedy="install runsc (gVisor) and name it in the engine's runtimes",
+        remedy="install runsc (gVisor), name it in the engine's runtimes with --host-uds=all, and"
+        " in BERTH_RUNTIMES",
     )
+
+
+def _runtimes(tried: Mapping[str, Trial]) -> Iterator[PreflightFinding]:
+    """Those that were tried: apps get what is fit."""
+    unfit = {name: trial for name, trial in tried.items() if trial != FIT}
+    if tried:
+        yield PreflightFinding(
+            check="runtimes",
+            state="warn" if unfit else "ok",
+            found=", ".join(name for name in tried if name not in unfit) or "none that is fit",
+            wrong="; ".join(f"{name}: {trial.wrong}" for name, trial in unfit.items()),
+            remedy="; ".join(dict.fromkeys(trial.remedy for trial in unfit.values())),
+        )
 
 
 def _seccomp(options: Sequence[str], inside: Inside | None) -> PreflightFinding:

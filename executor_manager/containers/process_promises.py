@@ -12,9 +12,13 @@ SANDBOXED = (
     "Sessions share the host's kernel, and may call all of it: a hole in it is a way out.",
     "A session reads the host's programs, and no other of its files.",
 )
+DISK_WATCHED = (
+    "A session's disk limit is held by looking: between two looks, or with files that it deleted"
+    " and keeps open, it can fill the host's disk."
+)
 NOT_ISOLATED = (
     "Memory, CPU and process limits are the host's: a session can starve the others.",
-    "A session's disk limit is held by looking: between two looks it can fill the host's disk.",
+    DISK_WATCHED,
     "An agent is its executor's user: it can end it, and write what the session reports.",
 )
 NO_TIER = "the process backend holds no limits and filters no system calls: run the docker backend"
