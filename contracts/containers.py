@@ -61,7 +61,9 @@ class ContainerOffer(Wire, frozen=True, kw_only=True):
     images: list[str] = msgspec.field(default_factory=list[str])
     """Besides its own; one with a digest allows that alone."""
     runtimes: list[str] = msgspec.field(default_factory=list[str])
-    """Allowed, and known to its engine."""
+    """Allowed, known to its engine, and tried: a session lives in them."""
+    unfit: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Runtimes that are allowed and not to be had: why not, and what would help."""
     own_users: bool = False
     """Its engine maps uids: root inside is nobody outside."""
     untrusted: list[str] = msgspec.field(
@@ -76,7 +78,8 @@ class ContainerOffer(Wire, frozen=True, kw_only=True):
             return ContainerRefusal(rule="image_not_allowed", field="image", detail=detail)
         if choice.runtime and choice.runtime not in self.runtimes:
             known = ", ".join(self.runtimes) or "none besides the engine's default"
-            detail = f"there is no runtime {choice.runtime} to be had; to be had: {known}"
+            why = f": {self.unfit[choice.runtime]}" if choice.runtime in self.unfit else ""
+            detail = f"there is no runtime {choice.runtime} to be had{why}; to be had: {known}"
             return ContainerRefusal(rule="runtime_missing", field="runtime", detail=detail)
         if choice.tier == "untrusted" and (why := self._untrusted(choice.runtime)):
             return ContainerRefusal(rule="tier_refused", field="tier", detail=why)
@@ -95,9 +98,11 @@ class ContainerOffer(Wire, frozen=True, kw_only=True):
             is_sandbox(runtime) if runtime else any(map(is_sandbox, self.runtimes))
         ):
             return ""
+        unfit = [f"; {name}: {why}" for name, why in self.unfit.items() if is_sandbox(name)]
         return (
             f"untrusted sessions need a runtime with a kernel of its own ({' or '.join(SANDBOXES)})"
             f" or an engine that maps uids: {runtime or 'the default runtime'} is not such a one"
+            f"{''.join(unfit)}"
         )
 
 

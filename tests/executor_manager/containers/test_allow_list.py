@@ -90,6 +90,16 @@ def test_untrusted__runs_with_a_kernel_of_its_own_only() -> None:
         require(without, untrusted)
 
 
+def test_unfit_runtime__is_refused_with_why_and_what_would_help() -> None:
+    unfit = {"runsc": "nothing inside reaches: --host-uds=all", "crun": "broken"}
+    offer = ContainerOffer(untrusted=[], unfit=unfit)
+    with pytest.raises(RuntimeMissing, match="runsc to be had: nothing inside reaches: --host-uds"):
+        require(offer, ContainerChoice(runtime="runsc"))
+    with pytest.raises(TierRefused, match="such a one; runsc: nothing inside reaches") as told:
+        require(offer, ContainerChoice(tier="untrusted"))
+    assert "crun" not in str(told.value), "it has no kernel of its own anyway"
+
+
 def test_untrusted__runs_where_uids_are_mapped() -> None:
     mapped = ContainerOffer(own_users=True, untrusted=[])
     require(mapped, ContainerChoice(tier="untrusted"))

@@ -10,6 +10,7 @@ from contracts.preflight import PreflightFinding
 from executor_manager.containers import versions
 from executor_manager.containers.docker_facts import Facts, Inside, inside, volume
 from executor_manager.containers.preflight import LEAST_FREE, examine, failures
+from executor_manager.containers.runtimes import FIT, Trial
 from tests.executor_manager.containers.hosts import (
     DEBIAN_12_INFO,
     DEBIAN_12_VERSION,
@@ -21,6 +22,7 @@ from tests.executor_manager.containers.hosts import (
 )
 from tests.executor_manager.containers.hosts import versions as told
 
+UNFIT = Trial("nobody answers", "let it")
 PRINTED = """\
 Limit                     Soft Limit           Hard Limit           Units
 Max processes             94117                94117                processes
@@ -132,6 +134,30 @@ def test_users__mapped_or_a_kernel_of_their_own(
 ) -> None:
     info = {**DOCKER_29_INFO, "SecurityOptions": options, "Runtimes": runtimes}
     assert states(examine(facts(DOCKER_29_VERSION, info)))["users"] == state
+
+
+@pytest.mark.parametrize(
+    ("tried", "users", "runtimes"),
+    [
+        (None, "ok", None),
+        ({}, "warn", None),
+        ({"runsc": FIT}, "ok", "ok"),
+        ({"runsc": UNFIT}, "warn", "warn"),
+        ({"runsc": UNFIT, "crun": FIT}, "warn", "warn"),
+        ({"crun": FIT}, "warn", "ok"),
+    ],
+)
+def test_runtimes__that_were_tried_and_failed_are_no_sandboxes(
+    tried: dict[str, Trial] | None, users: str, runtimes: str | None
+) -> None:
+    seen = replace(facts(DOCKER_29_VERSION, DOCKER_29_INFO), tried=tried)
+    found = examine(seen)
+    assert (states(found)["users"], states(found).get("runtimes")) == (users, runtimes)
+    told = {one.check: one for one in found}
+    assert ("not tried" in told["users"].found) == (tried is None)
+    if runtimes == "warn":
+        assert told["runtimes"].wrong == "runsc: nobody answers"
+        assert told["runtimes"].remedy == "let it"
 
 
 @pytest.mark.parametrize(
