@@ -17,8 +17,14 @@ import msgspec
 ASK = 0xFFFFFFFF
 """No valid id: `setfsuid` then only tells which one is in force. Neither call has an error."""
 
+ABSENT = (-1, -1)
+"""What both then tell where the kernel does not have them, which a sandbox's own need not."""
+EFFECTIVE = {"x86_64": (117, 119), "aarch64": (147, 149)}
+"""`setresuid` and `setresgid` of one thread alone: the C library's are for all of a process."""
+
 _libc = ctypes.CDLL(None)
 _libc.setfsuid.argtypes = _libc.setfsgid.argtypes = [ctypes.c_uint32]
+_libc.syscall.argtypes = [ctypes.c_long] * 4
 
 UMASK = 0o022
 
@@ -47,8 +53,20 @@ class Identity(msgspec.Struct, frozen=True):
         _libc.setfsgid(self.gid)
         _libc.setfsuid(self.uid)
         now = (_libc.setfsuid(ASK), _libc.setfsgid(ASK))
+        if now == ABSENT:
+            now = self._take_on_all()
         if now != (self.uid, self.gid):
             raise PermissionError(f"file identity {self.uid}:{self.gid} was refused: it is {now}")
+
+    def _take_on_all(self) -> tuple[int, int]:
+        """By the effective ids, which go along with those of the file system. The real and the
+        saved ones stay root's, and by these a signal or a trace would be allowed.
+        """
+        of_user, of_group = EFFECTIVE.get(os.uname().machine, ABSENT)
+        # the group first: without root's uid it could not be changed
+        _libc.syscall(of_group, -1, self.gid, -1)
+        _libc.syscall(of_user, -1, self.uid, -1)
+        return os.geteuid(), os.getegid()
 
     def beside(self) -> "Identity":
         """For a helper of ours: of the agent's group, but out of the reach of its uid."""

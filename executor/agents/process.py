@@ -26,6 +26,7 @@ PIPE_LIMIT = 1024 * 1024
 STDERR_LIMIT = 256 * 1024
 KILL_GRACE = 5.0
 DEFAULT_GRACE = 5.0
+POLL = 0.02
 READ_OUT = 1.0
 """Seconds for an agent to end by itself once there is nothing more to read: what it has not written
 down yet it writes then, while a signal ends some of them where they are.
@@ -87,6 +88,7 @@ class AgentProcess:
         self._draining = asyncio.create_task(self._drain_stderr())
         self._exited = asyncio.Event()
         self._clearing: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._watch_exit()
 
     @classmethod
@@ -237,6 +239,10 @@ class AgentProcess:
         except ProcessLookupError:
             self._on_exit()
             return
+        except OSError:
+            # the kernel of a sandbox need not have it
+            self._watching = asyncio.create_task(self._poll_exit())
+            return
 
         def exited() -> None:
             loop.remove_reader(descriptor)
@@ -244,6 +250,12 @@ class AgentProcess:
             self._on_exit()
 
         loop.add_reader(descriptor, exited)
+
+    async def _poll_exit(self) -> None:
+        """Leaves the exit code to asyncio, which may have it already."""
+        while not has_ended(self.pid):  # noqa: ASYNC110  # it happens in another process
+            await asyncio.sleep(POLL)
+        self._on_exit()
 
     def _on_exit(self) -> None:
         self._exited.set()
@@ -267,3 +279,11 @@ class AgentProcess:
             return
         while data := await self._process.stderr.read(64 * 1024):
             self._stderr.write(data)
+
+
+def has_ended(child: int) -> bool:
+    """Whether somebody waited for it already or not."""
+    try:
+        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True

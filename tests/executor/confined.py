@@ -86,14 +86,21 @@ class Confined(Process):
 
 @asynccontextmanager
 async def confined(
-    place: Path, outside: Outside, runtime: Runtime, identity: Identity, **changes: Any
+    place: Path,
+    outside: Outside,
+    runtime: Runtime,
+    identity: Identity,
+    *,
+    kernel: tuple[str, ...] = (),
+    **changes: Any,
 ) -> AsyncGenerator[Confined]:
+    """`kernel`: what runs it, on another one."""
     settings = settings_at(place, agent_uid=identity.uid, agent_gid=identity.gid, **changes)
     known = Confined(place, outside, settings.epoch)
     variables = variables_of(settings)
     with (place / "executor.log").open("ab") as log:
         known.process = subprocess.Popen(  # noqa: ASYNC220  # a fork, no wait
-            [*CONFINED, str(runtime.python), "-P", "-m", "executor"],
+            [*kernel, *CONFINED, str(runtime.python), "-P", "-m", "executor"],
             # root writes what it compiles beside it: the next start is a usual one
             env={"PATH": os.defpath, **runtime.env, **variables, "PYTHONDONTWRITEBYTECODE": ""},
             stderr=log,
