@@ -34,7 +34,7 @@ _log = get_logger()
 class App:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._frontage = Frontage(settings, host_boot_id())
+        self._frontage = Frontage(settings, settings.boot_id or host_boot_id())
         self.router = Router(
             [
                 *control_routes(self._frontage),
@@ -81,7 +81,7 @@ async def open_worker(settings: Settings) -> Worker:
     threads.fill()
     tree = Tree(settings.workspace_dir, threads)
     clock = SystemClock()
-    boot_id = host_boot_id()
+    boot_id = settings.boot_id or host_boot_id()
     identity = SpoolIdentity(worker_id=settings.worker_id, epoch=settings.epoch, boot_id=boot_id)
     spool = await Spool.open(settings.spool_dir, identity, max_bytes=settings.spool_max_bytes)
     notes = Notes(settings.spool_dir)

@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     a run that is over it is ended."""
     disk_look_seconds: float = 5.0
     """Between two looks, at least."""
+    boot_id: str = ""
+    """Of the host, where a sandbox's kernel is not the host's. Empty: as the kernel tells."""
     cgroup_dir: Path | None = None
     """Of a container of our own: its count of processes that were ended for want of memory."""
     terminals: int = 8

@@ -18,6 +18,7 @@ from executor_manager.containers.docker_disks import DiskOptions
 from executor_manager.containers.docker_places import Volumes
 from executor_manager.containers.places import Owner
 from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.containers.procfs import boot_id
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services.activation import Activation, Patience
 from executor_manager.services.agent_upstreams import load_upstreams
@@ -175,6 +176,7 @@ def _docker(settings: Settings, manager_id: UUID) -> DockerBackend:
         image=settings.executor_image,
         images=settings.images,
         runtimes=settings.runtimes,
+        boot_id=boot_id(),
         waived=settings.preflight_waived,
         environment=_environment(settings),
         tmp_mib=settings.tmp_mib,

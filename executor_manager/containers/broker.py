@@ -7,7 +7,13 @@ container, and each one that is made again over its directories, is of that imag
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from contracts.containers import ContainerChoice, ContainerOffer, allowed_by, canonical
+from contracts.containers import (
+    ContainerChoice,
+    ContainerOffer,
+    allowed_by,
+    canonical,
+    is_sandbox,
+)
 from contracts.preflight import PreflightFinding
 from executor_manager.containers import preflight
 from executor_manager.containers.docker_configuration import DockerOptions
@@ -30,11 +36,14 @@ class Broker:
     engine: Engine
     options: DockerOptions
     offer: ContainerOffer = field(default_factory=ContainerOffer)
+    own: str = ""
+    """The engine's default, where that has a kernel of its own."""
 
     def judge(
         self, info: Info, findings: Sequence[PreflightFinding], tried: Mapping[str, Trial]
     ) -> None:
         """What is offered from now on, on this engine. `tried`: its runtimes."""
+        self.own = info.default_runtime if is_sandbox(info.default_runtime) else ""
         trials = {one: tried.get(one, ABSENT) for one in self.options.runtimes}
         self.offer = ContainerOffer(
             images=[self.options.image, *self.options.images],
@@ -47,7 +56,8 @@ class Broker:
     def admit(self, choice: ContainerChoice) -> Admitted:
         """Raises `Refused`, `ImageMissing`, and as the engine does."""
         require(self.offer, choice)
-        return Admitted(image=self._image(choice.image).id, runtime=self.offer.runtime_for(choice))
+        runtime = self.offer.runtime_for(choice) or self.own
+        return Admitted(image=self._image(choice.image).id, runtime=runtime)
 
     def _image(self, asked: str) -> Image:
         image = self._named(asked) if asked else self.engine.image(self.options.image)

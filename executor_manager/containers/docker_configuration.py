@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from contracts.containers import is_sandbox
 from executor_manager.containers.backend import Directories, Identity, Limits
 from executor_manager.containers.docker_disks import workspace_mount
 from executor_manager.containers.places import Owner, Record
@@ -74,6 +75,8 @@ class DockerOptions:
     """What apps may name besides `image`."""
     runtimes: tuple[str, ...] = ()
     """And what they may run in besides the engine's default."""
+    boot_id: str = ""
+    """The host's, for executors whose kernel is not the host's."""
     waived: tuple[str, ...] = ()
     """Checks of the preflight that the administrator answers for."""
     tmp_mib: int = 512
@@ -193,6 +196,7 @@ def _environment(options: DockerOptions, record: Record) -> list[str]:
         **options.environment,
         **record.environment,
         **({"BERTH_DISK_BYTES": str(limits.disk_bytes)} if limits.disk_by == "watch" else {}),
+        **({"BERTH_BOOT_ID": options.boot_id} if is_sandbox(record.runtime) else {}),
         "BERTH_CGROUP_DIR": CGROUP,
         "BERTH_WORKER_ID": str(identity.worker_id),
         "BERTH_SESSION_ID": str(identity.session_id),

@@ -99,7 +99,8 @@ async def test_voyage__where_the_kernel_has_not_all_calls(
 ) -> None:
     own = str(runtime.python)
     assert await asyncio.to_thread(run, [*sparse, own, "-c", LACKS], runtime) == "it lacks them\n"
-    async with confined(place, outside, runtime, identity, kernel=sparse) as executor:
+    known = {"kernel": sparse, "boot_id": "of the host"}
+    async with confined(place, outside, runtime, identity, **known) as executor:
         await executor.phase(ExecutorPhase.READY)
         daemon = f"env -i setsid sh -c {shlex.quote(LEFT)} > /dev/null 2>&1 &"
         await executor.start(
@@ -113,6 +114,7 @@ async def test_voyage__where_the_kernel_has_not_all_calls(
         assert (found.stat().st_uid, found.read_text()) == (identity.uid, "mine\n")
         assert outside.events("run.warning") == [], "its own files are read, and saved"
         threads = await asyncio.to_thread(stranger, executor.process.pid, runtime, identity)
+        assert '"boot_id":"of the host"' in (place / "spool" / "spool.json").read_text()
         assert len(threads) > 8
         assert {*threads} == {"-1 -1"}, "none of the executor's is the agent's to signal or trace"
 

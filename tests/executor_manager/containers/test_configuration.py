@@ -47,3 +47,14 @@ def test_environment__of_a_start_never_replaces_what_says_whose_it_is() -> None:
     names = ("BERTH_WORKER_ID", "BERTH_EPOCH", "BERTH_AGENT_UID", "BERTH_CONTROL_DIR")
     told = made(Limits(), **dict.fromkeys(names, "0"))["Env"]
     assert not {f"{name}=0" for name in names} & {*told}
+
+
+@pytest.mark.parametrize(("runtime", "told"), [("", False), ("crun", False), ("runsc-kvm", True)])
+def test_boot_of_the_host__is_told_where_another_kernel_would_tell_its_own(
+    runtime: str, *, told: bool
+) -> None:
+    """A spool is one of this boot or lost: by another number it would always be lost."""
+    options = DockerOptions(manager_id=new_id(), image="x", boot_id="of-the-host")
+    configuration = session_container(options, record_of(spec(), runtime=runtime), PLACES)
+    assert ("BERTH_BOOT_ID=of-the-host" in configuration["Env"]) == told
+    assert configuration["HostConfig"].get("Runtime", "") == runtime

@@ -27,7 +27,7 @@ agent = (
     (int(env["BERTH_AGENT_UID"]), int(env["BERTH_AGENT_GID"])) if "BERTH_AGENT_UID" in env else None
 )
 home = spool if agent else home
-boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+boot_id = env.get("BERTH_BOOT_ID") or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 state = {"phase": "ready", "since": time.monotonic()}
 
 
