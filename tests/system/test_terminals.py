@@ -71,6 +71,18 @@ async def test_terminal__is_in_the_workspace_and_runs_leave_it(
         assert (await viewer.is_closed()).code == CloseCode.ENDED
 
 
+@pytest.mark.bwrap
+async def test_terminal__is_one_of_its_sessions_sandbox(
+    stack: EmbeddedStack, session: UUID
+) -> None:
+    async with watching(tty(stack, session), headers=as_key(stack.key)) as viewer:
+        await viewer.enter("tty; echo of $(cat /proc/1/comm), $(ls /dev/pts | wc -w) here''.\r")
+        shown = await viewer.sees("here.")
+    # itself, and what makes them
+    assert b"/dev/pts/0\r\n" in shown
+    assert b"of bwrap, 2 here." in shown
+
+
 @pytest.mark.parametrize("service", ["gateway", "executor-manager"])
 async def test_service_that_is_killed__costs_the_connection_alone(
     stack: EmbeddedStack, session: UUID, service: str
