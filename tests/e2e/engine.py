@@ -111,7 +111,8 @@ class Engine:
 
     async def logs(self, container: Container, *, tail: int | str = 4000) -> bytes:
         """`tail`: lines, or `all`."""
-        return await threaded(container.logs, tail=tail, timestamps=True)
+        logs: Any = container.logs
+        return await threaded(logs, tail=tail, timestamps=True)
 
 
 def spelled(value: object) -> str:
