@@ -47,7 +47,7 @@ async def keep(
         began = time.monotonic()
         code = await part.process.wait()
         failures = 0 if time.monotonic() - began > _STABLE_AFTER else failures + 1
-        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** max(0, failures - 1))
+        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(max(0, failures - 1), 20))
         if code is not None:
             reporter.warn(f"{part.name} {ended_how(code)}; it is started again in {delay:g} s")
         await asyncio.sleep(delay)
