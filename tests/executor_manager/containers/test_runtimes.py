@@ -110,7 +110,7 @@ async def test_runtimes__that_let_sockets_through_are_offered_and_others_say_wha
     assert "Read-only file system" in connect, "what the program inside was told"
     assert FIX in closed
     assert FIX in connect
-    assert "this runtime is broken" in offer.unfit["test-broken"]
+    assert "did not terminate successfully" in offer.unfit["test-broken"]
     assert FIX not in offer.unfit["test-broken"]
     assert "the engine knows none of that name" in offer.unfit["test-absent"]
     (found,) = [one for one in backend.preflight if one.check == "runtimes"]
