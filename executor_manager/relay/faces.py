@@ -14,6 +14,8 @@ from executor_manager.relay.sockets import BACKLOG, bind_for_owner, remove_socke
 
 LINE_BYTES = 8190
 LINES = 100
+AHEAD = 2
+"""Requests of one connection that were sent before their turn, and wait with their heads."""
 TUNNEL_HEAD_BYTES = 16 * 1024
 """Of the whole head; and what of a tunnel's is read before its other side takes it, twice that."""
 ACCEPTED_AT_ONCE = 8
@@ -69,6 +71,13 @@ class _Server(web.Server):
     """Knows of connections from the moment they are accepted, not only when they are served."""
 
     count = 0
+
+    def __call__(self) -> web.RequestHandler:
+        handler = super().__call__()
+        # by default 32 wait, each with a head of up to LINES * LINE_BYTES
+        setattr(handler, "_max_msg_queue_size", AHEAD)  # noqa: B010  # it has no public name
+        setattr(handler, "_msg_queue_resume_size", AHEAD - 1)  # noqa: B010  # nor has this
+        return handler
 
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None

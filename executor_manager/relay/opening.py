@@ -70,7 +70,8 @@ class Opening(asyncio.Protocol):
         self._stop_waiting()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
-        protocol.data_received(self._seen)
+        seen, self._seen = self._seen, b""
+        protocol.data_received(seen)
         return self._transport
 
     def _stop_waiting(self) -> None:

@@ -38,7 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     relay_index_bytes: int = 32 * 1024 * 1024
     """Of one page of a package index, unpacked; files have no limit."""
     relay_index_room_bytes: int = 128 * 1024 * 1024
-    """Of all pages that are passed on at once; half of it for one session."""
+    """Of all pages that are passed on at once; half of it for one session. Up to four times as much
+    memory is taken while links are led back."""
     relay_index_seconds: float = 60.0
     """For a page to be there whole, and again for the agent to read it."""
     relay_tunnel_networks: list[str] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 from collections.abc import AsyncIterator
 from urllib.parse import urljoin, urlsplit
 
@@ -32,10 +33,13 @@ from executor_manager.relay.policy import Denied
 from executor_manager.relay.problems import problem, unavailable
 from executor_manager.relay.settings import Settings
 from executor_manager.relay.streams import Streams
+from executor_manager.relay.targets import ambiguous
 
 REDIRECTS = 4
 CHUNK = 64 * 1024
 
+_PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+"""Whoever dials reads a URL once more: nothing that is left out by one reader, or turned around."""
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _PAGE_HEADERS = frozenset({"accept", "if-modified-since", "if-none-match", "user-agent"})
 _FILE_HEADERS = _PAGE_HEADERS | {"accept-encoding", "if-range", "range"}
@@ -78,12 +82,12 @@ class Indexes:
             return closing(problem(Code.RATE_LIMITED, "too many requests are under way"))
         streams.open += 1
         try:
-            return await self._follow(request, to, streams, room)
+            return await self._follow(request, to, room)
         finally:
             streams.open -= 1
 
     async def _follow(
-        self, request: web.BaseRequest, to: ToIndex, streams: Streams, room: Room
+        self, request: web.BaseRequest, to: ToIndex, room: Room
     ) -> web.StreamResponse | Denied:
         for _ in range(REDIRECTS + 1):
             asking = _AskingIndex(request, to, self._body(request), lambda: "")
@@ -92,7 +96,7 @@ class Indexes:
                 return closing(upstream)
             async with upstream:
                 if upstream.status not in _MOVED:
-                    return await self._pass(asking, upstream, streams, room)
+                    return await self._pass(asking, upstream, room)
                 moved = _moved(to, upstream.headers.get("Location", ""))
             if isinstance(moved, Denied):
                 return moved
@@ -103,14 +107,14 @@ class Indexes:
         self,
         asking: _AskingIndex,
         upstream: aiohttp.ClientResponse,
-        streams: Streams,
         room: Room,
     ) -> web.StreamResponse:
         to = asking.to_index
         page = to.kind == "page" and upstream.status == 200
         if not page or not is_rewritten(to.upstream, upstream.content_type):
             silence = self._settings.relay_stream_silence_seconds
-            return await Passing(asking, upstream, streams).run(silence)
+            # remembered by nobody: an install's many answers would push out what a model said
+            return await Passing(asking, upstream, Streams()).run(silence)
         with place_in(room) as place:
             answer = await self._page(asking, upstream, place)
             await self._write(asking.request, answer)
@@ -129,7 +133,8 @@ class Indexes:
             return closing(unavailable(name, "its page is larger than the relay passes on"))
         except TimeoutError:
             return closing(problem(Code.UPSTREAM_TIMEOUT, f"{name} did not answer in time"))
-        except (aiohttp.ClientError, OSError, ValueError):  # a MsgspecError is one
+        # a MsgspecError is a ValueError; and what is nested too deeply is no page either
+        except (aiohttp.ClientError, OSError, ValueError, RecursionError):
             return closing(unavailable(name, "it did not answer as an index does"))
 
     async def _rewritten(
@@ -177,12 +182,14 @@ def _moved(to: ToIndex, location: str) -> ToIndex | Denied:
         base = urlsplit(to.upstream.url.rstrip("/"))
     except ValueError:
         return Denied("redirect")
-    if "@" in parts.netloc or not target.isascii() or not location:
+    if "@" in parts.netloc or not location or not _PLAIN.fullmatch(target):
         return Denied("redirect")
     target = target.partition("#")[0]
     if place == origin(to.upstream.url) and parts.path.startswith(f"{base.path}/"):
         path = parts.path.removeprefix(base.path)
-        if is_page(to.upstream, path) or is_own_file(to.upstream, path):
+        if is_page(to.upstream, path):
+            return dataclasses.replace(to, target=target)
+        if is_own_file(to.upstream, path) and ambiguous(path) is None:
             return dataclasses.replace(to, target=target)
     if to.kind == "file" and place in [origin(host) for host in to.upstream.file_hosts]:
         return dataclasses.replace(to, target=target)

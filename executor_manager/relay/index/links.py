@@ -13,10 +13,10 @@ from executor_manager.relay.index.paths import FILES, is_own_file, is_page, orig
 _A = re.compile(
     # some leave a > in a value; a < begins another tag, so that no text costs more than once
     r"""<a\s(?:[^<>"']|"[^"]{0,8192}"|'[^']{0,8192}'){0,8192}>""",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
-_BASE = re.compile(r"<base\s[^<>]*>", re.IGNORECASE)
-_HREF = re.compile(r"""(\shref\s*=\s*)("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
+_BASE = re.compile(r"<base\s[^<>]*>", re.IGNORECASE | re.ASCII)
+_HREF = re.compile(r"""(\shref\s*=\s*)("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE | re.ASCII)
 _PATH_SAFE = "/%!$&'()*+,;=:@-._~"
 
 Object = dict[str, msgspec.Raw]
@@ -41,13 +41,14 @@ class Links:
             whole = urljoin(page or self._page, link)
             parts = urlsplit(whole)
             path = self._path(whole)
+            if path is None:
+                return whole
+            path = quote(path, safe=_PATH_SAFE)
         except ValueError:
             return link
-        if path is None:
-            return whole
         query = f"?{parts.query}" if parts.query else ""
         fragment = f"#{parts.fragment}" if parts.fragment else ""
-        return f"{self._here}{quote(path, safe=_PATH_SAFE)}{query}{fragment}"
+        return f"{self._here}{path}{query}{fragment}"
 
     def page_of(self, base: str) -> str:
         return urljoin(self._page, base)
@@ -67,7 +68,8 @@ class Links:
 
 def rewrite_html(body: bytes, links: Links) -> bytes:
     """Only what `href` of an anchor is; its other attributes and all else stay as they are."""
-    text = body.decode("utf-8", "surrogateescape")
+    # a character for each byte: whatever is in it, it takes no more room than it did
+    text = body.decode("latin-1")
     page = ""
     if (base := _BASE.search(text)) is not None:
         if (href := _HREF.search(base[0])) is not None:
@@ -78,9 +80,10 @@ def rewrite_html(body: bytes, links: Links) -> bytes:
         return _HREF.sub(href_led_back, found[0], count=1)
 
     def href_led_back(found: re.Match[str]) -> str:
-        return f'{found[1]}"{html.escape(links.led_back(_value(found), page))}"'
+        link = html.escape(links.led_back(_value(found), page))
+        return f'{found[1]}"{link.encode("utf-8", "surrogateescape").decode("latin-1")}"'
 
-    return _A.sub(anchor, text).encode("utf-8", "surrogateescape")
+    return _A.sub(anchor, text).encode("latin-1")
 
 
 def rewrite_simple(body: bytes, links: Links) -> bytes:
@@ -120,6 +123,6 @@ def _replace(some: Object, field: str, led_back: Callable[[str], str]) -> None:
 
 
 def _value(href: re.Match[str]) -> str:
-    text = href[2]
+    text = href[2].encode("latin-1").decode("utf-8", "surrogateescape")
     bare = text[1:-1] if text[:1] in {'"', "'"} else text
     return html.unescape(bare).strip()

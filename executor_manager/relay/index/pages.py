@@ -1,7 +1,7 @@
 """Pages of an index: read whole, in room that is bounded, for each session and for all."""
 
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Generator
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 
 from contracts.relay import NamedUpstream
@@ -108,15 +108,34 @@ async def _unpacked(parts: AsyncIterable[bytes], encoding: str) -> AsyncIterator
         return
     if encoding not in {"gzip", "x-gzip"}:
         raise ValueError("it is packed in a way that was not asked for")
-    packed = zlib.decompressobj(GZIP)
-    try:
-        async for part in parts:
-            rest = part
-            while rest:
-                yield packed.decompress(rest, CHUNK)
-                rest = packed.unconsumed_tail
-        yield packed.flush()
-    except zlib.error as error:
-        raise ValueError("it is packed wrongly") from error
-    if not packed.eof:
+    packing = _Gzip()
+    async for part in parts:
+        for small in packing.unpacked(part):
+            yield small
+    for small in packing.unpacked(b""):
+        yield small
+    if not packing.ended:
         raise ValueError("its end is missing")
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._packing = zlib.decompressobj(GZIP)
+
+    @property
+    def ended(self) -> bool:
+        return self._packing.eof
+
+    def unpacked(self, part: bytes) -> Iterator[bytes]:
+        try:
+            while True:
+                small = self._packing.decompress(part, CHUNK)
+                part = self._packing.unconsumed_tail
+                if self._packing.unused_data:
+                    # it would be kept, without a bound
+                    raise ValueError("something follows its end")
+                if not small and not part:
+                    return
+                yield small
+        except zlib.error as error:
+            raise ValueError("it is packed wrongly") from error

@@ -27,7 +27,8 @@ from executor_manager.relay.tunnel.resolving import Names, NameUnknown, Resolver
 UPSTREAM = "tunnel"
 """What denials of tunnels have as their upstream."""
 BUFFER_BYTES = 32 * 1024
-"""Of one direction, before its sender has to wait; twice that is read at most."""
+"""Of one direction, before its sender has to wait; twice that is read at most, and then whatever
+one reading of a socket brings."""
 BYTES = "bytes"
 CLOSE_SECONDS = 5.0
 """For what was passed on to be taken, after the end of both directions."""

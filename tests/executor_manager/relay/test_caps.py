@@ -9,7 +9,15 @@ import pytest
 
 from tests.executor_manager.relay.certificates import authority_and_server
 from tests.executor_manager.relay.test_streams import silence
-from tests.executor_manager.relay.witness import SECRET, Session, Witness, bind_agent, post, whole
+from tests.executor_manager.relay.witness import (
+    SECRET,
+    Request,
+    Session,
+    Witness,
+    bind_agent,
+    post,
+    whole,
+)
 from tests.executor_manager.relays import Bound, Relay
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -76,8 +84,12 @@ async def test_requests_before_their_turn__are_not_read_ahead(
     agents_relay: Relay, witness: Witness
 ) -> None:
     """Their heads would be kept for as long as the first one's answer takes."""
+
+    async def nothing(_request: Request, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
     session = await bind_agent(agents_relay, witness.named())
-    witness.answer = silence
+    witness.answer = nothing
     _, writer = await asyncio.open_unix_connection(str(session.agent.path))
     writer.write(post("/models/v1/messages"))
     await session.until_open(1)
@@ -85,7 +97,7 @@ async def test_requests_before_their_turn__are_not_read_ahead(
     head = f"GET /models/v1/messages HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode()
     sent = 0
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(1):  # less than the first one's answer is waited for
             for _ in range(24):
                 writer.write(head)
                 await writer.drain()
