@@ -62,7 +62,7 @@ COMMANDS = {
     ),
     "doctor": (
         "cli.commands.doctor:doctor",
-        "Look at this machine and its stack. Code 6 when something that Berth needs is missing.",
+        "Look at this machine, its engine and stack. Code 6 when something Berth needs is missing.",
     ),
     "keys": ("cli.commands.keys:keys", "API keys: create, ls, revoke."),
     "egress": (

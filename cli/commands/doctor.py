@@ -42,9 +42,7 @@ async def doctor(
     ] = DEFAULT_ENGINE,
     json: Annotated[bool, Parameter(negative=(), help="Each finding as a JSON line.")] = False,
 ) -> Exit:
-    """Look at this machine, its engine and its stack, and print what each backend promises. Code 6
-    when something that Berth needs is missing.
-    """
+    """Look at this machine, its engine and stack. Code 6 when something Berth needs is missing."""
     output = Output()
     given = {"url": endpoint, "bucket": bucket, "access_key": access_key, "region": region}
     if s3:

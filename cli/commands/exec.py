@@ -27,13 +27,13 @@ async def run_command(
     ],
     cwd: Annotated[str, Parameter(help="Relative to the workspace.")] = "",
     within: Annotated[
-        float, Parameter(name="--timeout", help="Seconds; then it is killed.")
+        float, Parameter(name="--timeout", help="Seconds; then it is killed, code 137.")
     ] = 60.0,
     json: Annotated[bool, Parameter(negative=(), help="The whole answer, as JSON.")] = False,
     url: Url = None,
     key: Key = None,
 ) -> int:
-    """Gives the command's own exit code; 137 when its time was over."""
+    """Run a command in a session's container: berth exec SESSION -- CMD. Its exit code is ours."""
     if not command:
         raise CliError("Name a command: berth exec SESSION -- CMD.", Exit.USAGE)
     if not 0 < within <= EXEC_SECONDS:

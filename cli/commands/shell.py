@@ -25,7 +25,7 @@ async def shell(
     url: Url = None,
     key: Key = None,
 ) -> int:
-    """Gives the exit code of what ran in the terminal; 0 after detaching."""
+    """A terminal in a session's container; Ctrl-] leaves it, and it goes on."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CliError(
             "This needs a terminal on both sides. For a command alone: berth exec SESSION -- CMD.",
