@@ -72,7 +72,7 @@ async def fill_session(connection: asyncpg.Connection, session: UUID, state: str
         await connection.execute(
             "INSERT INTO session_workers (id, project_id, session_id, epoch, manager_id,"
             " token_hash, lease_until, released_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, now(), CASE $4 WHEN 1 THEN now() END)",
+            " VALUES ($1, $2, $3, $4, $5, $6, now(), CASE WHEN $4::bigint = 1 THEN now() END)",
             named(session.int + more), PROJECT, session, epoch, MANAGER, f"{session}{epoch}",
         )  # fmt: skip
 

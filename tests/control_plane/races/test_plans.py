@@ -22,8 +22,6 @@ from tests.fixtures.office import Office
         ("line", "candidates", (uuid4(), ["scripted"], True, 50, [])),
         ("line", "candidates", (uuid4(), ["scripted"], True, 50, ['{"image": "a"}'])),
         ("containers", "choices", ()),
-        ("containers", "unoffered", (1.0, 50, [], [])),
-        ("containers", "of_offered_agent", (uuid4(), 1.0, "scripted")),
         ("line", "claimed", (uuid4(), uuid4())),
         ("egress", "of_worker", (uuid4(),)),
         ("egress", "of_current_workers", ([uuid4()],)),
