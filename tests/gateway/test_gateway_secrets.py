@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-import sys
+import io
 from collections.abc import Callable, Generator
 
 import aiohttp
@@ -25,10 +25,11 @@ TICKET = "btk_one"
 
 
 @pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str]) -> Generator[Callable[[], str]]:
+def logged() -> Generator[Callable[[], str]]:
     """All that was logged, at the most talkative level."""
-    configure_logging("test", "debug", stream=sys.stderr)
-    yield lambda: "".join(capsys.readouterr())
+    stream = io.StringIO()
+    configure_logging("test", "debug", stream=stream)
+    yield stream.getvalue
     configure_logging("test")
 
 
