@@ -1,6 +1,8 @@
 """Terminals and commands through every service: real shells, and what restarts do to them."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
 import msgspec
@@ -18,6 +20,9 @@ from tests.fixtures.viewer import Watching, watching
 from tests.system.visitor import Visitor, script
 
 ABNORMAL = 1006
+
+SETTINGS = {"control-plane": {"lease_seconds": "60", "idle_after_seconds": "600"}}
+"""On a busy machine a manager takes long to come back: it must not lose its workers meanwhile."""
 
 
 @pytest.fixture
@@ -43,16 +48,18 @@ async def refusal(url: str, key: str) -> Problem:
     return msgspec.json.decode(refused.value.body, type=Problem)
 
 
-async def again(url: str, key: str) -> Watching:
+@asynccontextmanager
+async def again(url: str, key: str) -> AsyncGenerator[Watching]:
     """Connects until it can be done, as clients do."""
+    async with AsyncExitStack() as held:
 
-    async def connected() -> Watching | None:
-        try:
-            return await watching(url, headers=as_key(key)).__aenter__()
-        except (Refused, OSError, TimeoutError):
-            return None
+        async def connected() -> Watching | None:
+            try:
+                return await held.enter_async_context(watching(url, headers=as_key(key)))
+            except (Refused, OSError, TimeoutError):
+                return None
 
-    return await eventually(connected, "it connects again")
+        yield await eventually(connected, "it connects again")
 
 
 async def test_terminal__is_in_the_workspace_and_runs_leave_it(
@@ -94,14 +101,11 @@ async def test_service_that_is_killed__costs_the_connection_alone(
         closed = await viewer.is_closed()
         assert closed.code in {*COME_BACK, ABNORMAL}
     await stack.back(service, former)
-    viewer = await again(tty(stack, session), stack.key)
-    try:
+    async with again(tty(stack, session), stack.key) as viewer:
         await viewer.sees("ready")
         await viewer.enter("echo x=$x''.\r")
         shown = await viewer.sees("x=42.")
         assert shown.count(b"ready") == 1, shown
-    finally:
-        await viewer.leave()
 
 
 async def test_stop__closes_it_and_says_what_to_do(stack: EmbeddedStack, session: UUID) -> None:
