@@ -36,6 +36,12 @@ KEEP_IDLE_SECONDS = 75
 HEAD_SECONDS = 30.0
 """For a connection's first request line and headers, and for those of each later request."""
 
+UNREAD_BYTES = 1024 * 1024
+UNREAD_SECONDS = 5.0
+"""What is still taken of a body after its answer, so that the answer arrives; then it is cut off:
+uvicorn itself would read on for as long as somebody sends.
+"""
+
 _log = get_logger()
 
 
@@ -98,9 +104,13 @@ async def serve_async(
 
 
 class _Protocol(H11Protocol):
-    """Also ends a connection on which no whole head arrives: uvicorn itself would wait for ever."""
+    """Also ends a connection on which no whole head arrives, or on which a body goes on that was
+    answered already: uvicorn itself would wait for ever.
+    """
 
     _head_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
+    _unread = 0
     _upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -109,7 +119,13 @@ class _Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._all_read()
         super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._unread_timer = self.loop.call_later(UNREAD_SECONDS, self.transport.close)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._head_arrived()
@@ -117,7 +133,14 @@ class _Protocol(H11Protocol):
         super().handle_websocket_upgrade(event)
 
     def data_received(self, data: bytes) -> None:
+        if self._unread_timer is not None:
+            self._unread += len(data)
+            if self._unread > UNREAD_BYTES:
+                self.transport.close()
+                return
         super().data_received(data)
+        if self.conn.their_state is not h11.SEND_BODY:
+            self._all_read()
         if self._upgraded:
             return  # the connection is another protocol's
         cycle = cast("RequestResponseCycle | None", self.cycle)
@@ -125,6 +148,12 @@ class _Protocol(H11Protocol):
             self._head_arrived()
         elif self._head_timer is None:
             self._expect_head()
+
+    def _all_read(self) -> None:
+        self._unread = 0
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)

@@ -103,6 +103,69 @@ async def test_head__in_time_is_waited_for_no_longer(monkeypatch: pytest.MonkeyP
         assert (await asyncio.wait_for(call, 5)).status_code == 204
 
 
+CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def answered_early(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose request is answered, and whose body goes on."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(POST + CHUNK)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b" 204 " in head
+    return reader, writer
+
+
+async def sent_until_cut(writer: asyncio.StreamWriter, most: int) -> int:
+    for sent in range(0, most, len(CHUNK)):
+        try:
+            writer.write(CHUNK)
+            await asyncio.wait_for(writer.drain(), 5)
+        except ConnectionError:
+            return sent
+    return most
+
+
+async def test_body__that_goes_on_after_its_answer_is_cut_off() -> None:
+    app = Slow()
+    app.release.set()
+    most = 256 * server.UNREAD_BYTES
+    async with serving(app) as url:
+        _, writer = await answered_early(url)
+        sent = await sent_until_cut(writer, most)
+        assert server.UNREAD_BYTES - len(CHUNK) <= sent < most
+
+
+async def test_body__that_falls_silent_after_its_answer_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 0.2)
+    app = Slow()
+    app.release.set()
+    async with serving(app) as url:
+        reader, writer = await answered_early(url)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_body__that_ends_after_its_answer_keeps_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 1.0)
+    app = Slow()
+    app.release.set()
+    async with serving(app) as url:
+        reader, writer = await answered_early(url)
+        writer.write(b"0\r\n\r\n")
+        app.release.clear()
+        app.asked.clear()
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(app.asked.wait(), 5)
+        asyncio.get_running_loop().call_later(1.5, app.release.set)  # well beyond the body's time
+        assert b" 204 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.close()
+
+
 async def test_answer__that_is_not_taken_holds_no_connection_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
