@@ -34,10 +34,10 @@ ROOMY = PatchSessionWorker(cpus=0.5, memory_mib=192, pids=77, disk_mib=320)
 """A disk that is larger than the memory."""
 BUSY = PatchSessionWorker(cpus=0.5, memory_mib=192, pids=77, disk_mib=64, keep_warm=True)
 """Not idle, however long the flood takes: a stopped worker's token is worth nothing."""
-CALLS = 1200
+CALLS = 600
 """In a minute, while they are counted: fewer than a loaded machine can make."""
 FLOODING = 32
-REFUSALS = 100
+REFUSALS = 20
 SPAM_MIB = 60
 
 
@@ -141,7 +141,8 @@ class Abuse(Abused):
         async with self.abused(scene) as session:
             container = await self.engine.session(session)
             spam = f"head -c {SPAM_MIB}M /dev/zero | tr '\\0' 'x' | fold -w 200 > /proc/1/fd/1"
-            assert (await self.engine.run(container, "sh", "-c", spam, uid=0)).code == 0
+            printed = await self.engine.run(container, "sh", "-c", spam, uid=0)
+            assert printed.code == 0, printed
             place = Path((await self.engine.inspect(container))["LogPath"]).parent
             logs = [one.stat().st_size for one in place.glob("*-json.log*")]
             assert 0 < sum(logs) < 25 * MIB, logs
@@ -222,8 +223,8 @@ class Abuse(Abused):
                 cut = (await scene.api.raw("POST", "/api/v1/runs", content=endless())).status_code
             except httpx.TransportError:
                 cut = 413
-            # at the gateway's limit, and what the kernel holds of a connection
-            assert (cut, sent < 128 * MIB) == (413, True), (cut, sent)
+            # what the control plane takes, and what three connections hold of what was sent
+            assert (cut, sent < 64 * MIB) == (413, True), (cut, sent)
 
     async def announced(self, size: int) -> int:
         """The status of a request whose body never comes: by what its head says."""
