@@ -189,7 +189,7 @@ async def test_pings__of_the_other_side_are_answered(monkeypatch: pytest.MonkeyP
 
 
 async def test_client_that_takes_nothing__is_cut_when_its_app_is_done(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("chassis.server.LAST_SECONDS", 0.2)
     done = asyncio.Event()
@@ -203,15 +203,15 @@ async def test_client_that_takes_nothing__is_cut_when_its_app_is_done(
         except TimeoutError:
             done.set()
 
-    async with serving(Room(flood)) as url:
-        socket = await Dialled.dial(url, headers={}, within=5)
+    uds = str(tmp_path / "s")  # its end is seen without reading what came before
+    async with serving(Room(flood), uds=uds) as url:
+        socket = await Dialled.dial(url, headers={}, within=5, uds=uds)
         await asyncio.wait_for(done.wait(), 20)
         await met(lambda: is_cut(socket), "it is cut")
         socket.abort()
 
 
 def is_cut(socket: Dialled) -> bool:
-    """Without reading anything."""
     known = select.poll()
     known.register(socket._writer.get_extra_info("socket").fileno(), 0)
     return any(seen & (select.POLLERR | select.POLLHUP) for _, seen in known.poll(0))
