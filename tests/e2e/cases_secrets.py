@@ -19,6 +19,7 @@ from contracts.egress import AskedEgress, EgressProfile, GitRepository
 from contracts.git import GitCredential, PutGitCredential
 from contracts.models import ModelUpstream, PutModelUpstream
 from contracts.projects import App, CreateApp
+from contracts.session_workers import PatchSessionWorker
 from contracts.sessions import CreateSession, Session
 from contracts.tool_events import ToolResult
 from tests.agents.upstreams import project_of
@@ -95,6 +96,7 @@ class Secrets:
             }
             known = await secrets_of(self.stack, session)
             inside = await self._inside(session, Question(known))
+            await scene.api.limits(session, PatchSessionWorker(keep_warm=False))
         finally:
             for path in (upstream, credential):
                 await scene.api.raw("DELETE", path)
@@ -120,6 +122,7 @@ class Secrets:
         app = await scene.api.post("/api/v1/apps", App, made)
         titled = CreateSession(title=decoy, app_id=app.id)
         session = (await scene.api.post("/api/v1/sessions", Session, titled)).id
+        await scene.api.limits(session, PatchSessionWorker(keep_warm=True))
         steps = ({"write": {"path": "asks.py", "content": ASKS}}, {"shell": "python3 asks.py"})
         shadow = await scene.visitor.send(script(*steps, {"shell": CLONES}), session=session)
         await scene.visitor.succeeded(shadow, within=120)
