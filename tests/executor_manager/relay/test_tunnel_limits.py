@@ -113,6 +113,16 @@ async def test_a_tunnel_that_is_idle__is_cut_and_one_that_moves_is_not(short_dir
         assert await ended(tunnel[0])
 
 
+async def test_a_tunnel_through_which_nothing_ever_passes__is_cut(short_dir: Path) -> None:
+    async with (
+        TlsServer(short_dir, raw=True) as server,
+        relay_in_process(short_dir, OWN, relay_tunnel_idle_seconds=0.3) as relay,
+    ):
+        relay.names.answers[HOST] = [["127.0.0.1"]]
+        agent = await relay.bind_tunnels(EgressHost(host=HOST, port=server.port))
+        assert await agent.say(f"{HOST}:{server.port}", client_hello(HOST)) == b""
+
+
 async def test_what_nobody_takes__does_not_keep_a_connection() -> None:
     """Closed alone, it would be kept until all was read, which may be never."""
     accepted: asyncio.Queue[asyncio.StreamReader] = asyncio.Queue()
