@@ -198,6 +198,8 @@ class Desk:
         self.claims.append(claim)
         ends = asyncio.get_running_loop().time() + claim.wait_seconds
         while claim.claim_id not in self.given:
+            if claim.incarnation != self.incarnation:
+                return Claimed(runs=[])  # of a manager that was killed: nobody would hear it
             if self.queue and claim.free:
                 self.given[claim.claim_id] = [self.queue.pop(0)]
             elif asyncio.get_running_loop().time() > ends:
