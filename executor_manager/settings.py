@@ -38,7 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What apps may name besides `executor_image`: `name:tag` or `name:tag@sha256:…`, which allows
     that alone. They must be on this host, and are never pulled."""
     runtimes: tuple[str, ...] = ("runsc",)
-    """Which of the engine's runtimes apps may name besides its default."""
+    """Which of the engine's runtimes apps may name besides its default. Each is tried when the
+    manager starts: gVisor needs `--host-uds=all`."""
     preflight_waived: tuple[str, ...] = ()
     """Of `engine_version`, `runc_version`, `containerd_version` and `kernel` those that you answer
     for, where a distribution mends without raising the number."""
