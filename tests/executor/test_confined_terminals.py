@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from chassis.ids import new_id
 from cli.embedded.runtime import Runtime
+from contracts.commands import SyncWorker
 from contracts.executors import ExecutorPhase
+from contracts.snapshots import SnapshotKind
+from contracts.spool import SnapshotCommitted
 from contracts.terminals import EXECUTOR_TTY, CloseCode
 from executor.identity import Identity
 from tests.executor.confined import (
@@ -84,10 +88,10 @@ async def test_run__ends_its_own_processes_and_leaves_the_terminals(
             assert alive(pids[1])
 
 
-async def test_job_that_a_person_stopped__is_not_let_go_by_a_run(
+async def test_job_that_a_person_stopped__is_not_let_go_with_the_agent(
     place: Path, outside: Outside, runtime: Runtime, identity: Identity
 ) -> None:
-    """Neither by its checkpoints, for which the agent stands still, nor by its end."""
+    """For whose checkpoints it stands still: by its uid, which is the person's too."""
     changes = {"checkpoint_interval_seconds": 0.1}
     async with confined(place, outside, runtime, identity, **changes) as executor:
         await executor.phase(ExecutorPhase.READY)
@@ -96,11 +100,20 @@ async def test_job_that_a_person_stopped__is_not_let_go_by_a_run(
             job = await number_in(place / "workspace" / "job")
             await viewer.enter("\x1a")
             await met(lambda: state_of(job) == "T", "it is stopped")
-            await executor.start({"shell": "echo x > y"}, {"text": "done"})
-            assert (await executor.finish()).state == "succeeded"
+            await executor.start({"shell": "echo x > y"}, {"text": "first"}, {"hang": True})
+            await executor.text("first")
+            before = len(checkpoints(outside))
+            await executor.deliver_surely(SyncWorker(id=new_id()))
+            await executor.until(lambda: len(checkpoints(outside)) > before)
             assert state_of(job) == "T"
             await viewer.enter("echo go''es on\r")
             await viewer.sees("goes on")
+            await executor.supersede()
+
+
+def checkpoints(outside: Outside) -> list[SnapshotCommitted]:
+    found = outside.of(SnapshotCommitted)
+    return [one for one in found if one.snapshot.type is SnapshotKind.CHECKPOINT]
 
 
 def state_of(pid: int) -> str:
