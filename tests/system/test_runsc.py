@@ -24,6 +24,7 @@ from tests.e2e.inside import (
 from tests.fixtures.deadlines import eventually
 from tests.fixtures.engine import PrivateEngine, RealEngine, private_engine
 from tests.fixtures.stack import EmbeddedStack
+from tests.fixtures.viewer import watching
 from tests.system.conftest import Stacks
 from tests.system.test_escapes import STARTED, ImageSettings, wrong
 from tests.system.visitor import Visitor, script
@@ -158,6 +159,19 @@ async def test_session__lives_on_a_kernel_of_its_own_and_goes_on_in_another_cont
     await eventually(gone, "its container is not removed")
     assert (await ran(visitor, session, AGAIN)).split() == ["kept", "mine", str(AGENT_UID)]
     assert (await room.session(session)).id != first.id
+
+
+async def test_terminal_and_command__are_the_agents_there_too(
+    stack: EmbeddedStack, session: UUID
+) -> None:
+    tty = f"/api/v1/session-workers/{session}/tty"
+    answer = await stack.api.http.post(f"{tty}/exec", json={"command": "id -u; kill 1; echo $?"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["stdout"] == f"{AGENT_UID}\n1\n"
+    url, key = f"{stack.api.url}{tty}", {"Authorization": f"Bearer {stack.key}"}
+    async with watching(url, headers=key) as viewer:
+        await viewer.enter("test -t 0 && id -u; echo do''ne\r")
+        assert str(AGENT_UID).encode() in await viewer.sees("done\r\n")
 
 
 async def test_session__has_no_way_out(
