@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 
 import httpx
 import msgspec
-from docker.errors import NotFound
 
 from contracts.runs import Run, RunState
 from tests.e2e.cases import Case, Scene
@@ -110,15 +109,14 @@ class Burst:
             yield
         finally:
             looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            await asyncio.wait([looking])
+        assert looking.cancelled(), looking.exception()
 
     async def _meet(self) -> None:
         """The engine's containers that there are now, by what the kernel calls their mounts."""
         for one in await self.stack.own_sessions():
-            with contextlib.suppress(NotFound):  # it was removed meanwhile
-                found = await self.stack.engine.inspect(one)
-                layers = (found.get("GraphDriver") or {}).get("Data") or {}
-                self.met[found["Id"]] = layers.get("MergedDir", found["Id"])
+            layers = (one.attrs.get("GraphDriver") or {}).get("Data") or {}
+            self.met[str(one.id)] = layers.get("MergedDir", str(one.id))
 
     async def _gone(self, scene: Scene, before: set[str]) -> None:
         """Ended, they leave nothing: in the engine's lists, the kernel's tables, on the volumes."""

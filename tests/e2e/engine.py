@@ -39,9 +39,9 @@ class Engine:
         self.client.close()
 
     async def containers(self, *labels: str, alive: bool = False) -> list[Container]:
-        """Newest first; `labels` as NAME or NAME=VALUE."""
-        filters = {"label": list(labels)}
-        return await threaded(self.client.containers.list, all=not alive, filters=filters)
+        """Newest first; `labels` as NAME or NAME=VALUE. One that goes meanwhile is none."""
+        asked = {"all": not alive, "filters": {"label": list(labels)}, "ignore_removed": True}
+        return await threaded(self.client.containers.list, **asked)
 
     async def sessions(
         self, session: UUID | None = None, *, alive: bool = False
