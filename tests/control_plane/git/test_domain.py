@@ -143,6 +143,17 @@ def test_repository__is_named_exactly_or_below(granted: str, path: str, passes: 
     assert found is passes
 
 
+NO_PATHS = ["team/../other/docs", "team/./docs", "team/..", "../docs", "team//docs", "team/.git",
+            "team/%2e%2e/other", "team/docs;x", "-x/docs"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", NO_PATHS)
+def test_path__that_a_host_may_read_otherwise_is_none(path: str) -> None:
+    """Before any policy is asked: one that ends in `/*` would cover most of them."""
+    with pytest.raises(Refused, match="path"):
+        parsed("GET", f"/git.example.test/{path}/info/refs", b"service=git-upload-pack")
+
+
 def test_push__is_granted_by_any_that_covers_it() -> None:
     ask = parsed("POST", "/git.example.test/team/docs.git/git-receive-pack", b"")
     both = [repository("team/docs"), repository("team/*", push=True)]
