@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from cli.agents import require_agent
 from cli.client import ApiClient, Place
-from cli.demo.model import running_model
+from cli.demo.model import offer, running_model
 from cli.demo.play import Play, Summary
 from cli.demo.scenario import Scenario, claude_code, scripted
 from cli.demo.turn import DemoFailed
@@ -60,12 +60,15 @@ async def demo(
 
 async def _show(options: StackOptions, scenario: Scenario, output: Output) -> Summary:
     async with AsyncExitStack() as around:
+        model: str | None = None
         if scenario.needs_model:
-            url = await around.enter_async_context(running_model(options.home / "model.jsonl"))
-            options = replace(options, overrides={"executor": {"model_base_url": url}})
+            model = await around.enter_async_context(running_model(options.home / "model.jsonl"))
+            options = replace(options, overrides={"control-plane": {"model_hosts": model}})
         ready = await around.enter_async_context(running_stack(options, StepReporter(output)))
         place = Place(url=ready.url, key=ready.key)
         client = await around.enter_async_context(ApiClient(place))
+        if model is not None:
+            await offer(client, model)
         play = Play(client, home=options.home, scenario=scenario, output=output)
         summary = await play.play()
     left = processes_below(options.home)

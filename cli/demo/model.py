@@ -1,4 +1,4 @@
-"""The scripted model server as a child, for a demo with a real agent."""
+"""The scripted model server as a child: a real agent reaches it as it would any provider."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,16 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+from cli.client import ApiClient
+from cli.demo.scenario import MODEL
 from cli.demo.turn import DemoFailed
 from cli.embedded.processes import PLAIN_ENV
+from cli.projects import project_of
 from cli.stack.services import own_env
+from contracts.models import ModelUpstream, PutModelUpstream
 
 _WITHIN = 20.0
+_KEY = "none-is-asked-for"
 
 
 @contextlib.asynccontextmanager
@@ -31,6 +36,13 @@ async def running_model(log: Path) -> AsyncGenerator[str]:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+async def offer(client: ApiClient, url: str) -> None:
+    """To the sessions of the one project, which reach it through the control plane alone."""
+    path = f"/api/v1/projects/{await project_of(client, None)}/model-upstreams/scripted"
+    body = PutModelUpstream(url=url, formats=["messages"], models=[MODEL], key=_KEY)
+    await client.put(path, ModelUpstream, body)
 
 
 async def _url(process: asyncio.subprocess.Process) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from contracts.runs import RunOptions
 
+MODEL = "scripted-1"
 KEPT_FILE = "notes/voyage.md"
 GUARDED_FILE = "approvals.log"
 """Appended to by a command that has to be approved: one line, if it ran once."""
@@ -77,7 +78,7 @@ def claude_code() -> Scenario:
         first=f"Plan a voyage; the password is {nonce}.\n<<SCRIPT{json.dumps(first)}SCRIPT>>",
         second=f"What is the word I told you?\n<<SCRIPT{json.dumps(second)}SCRIPT>>",
         needs_model=True,
-        options=RunOptions(mode="edits", model="scripted-1"),
+        options=RunOptions(mode="edits", model=MODEL),
     )
 
 
