@@ -129,9 +129,9 @@ async def stack(
         "executor_image": image,
         "sockets_dir": str(sockets),
     }
-    found = await stacks.of(
-        {"executor-manager": manager, "control-plane": {"model_hosts": model.url}}
-    )
+    # what looks around from outside is no activity of the session's
+    plane = {"model_hosts": model.url, "idle_after_seconds": "300"}
+    found = await stacks.of({"executor-manager": manager, "control-plane": plane})
     project: UUID = await found.value("SELECT id FROM projects ORDER BY created_at LIMIT 1")
     upstream = PutModelUpstream(
         url=model.url, formats=["messages"], models=["scripted-1"], key=KEY, auth="x-api-key"
