@@ -92,8 +92,9 @@ async def test_job_that_a_person_stopped__is_not_let_go_with_the_agent(
     place: Path, outside: Outside, runtime: Runtime, identity: Identity
 ) -> None:
     """For whose checkpoints it stands still: by its uid, which is the person's too."""
-    changes = {"checkpoint_interval_seconds": 0.1}
-    async with confined(place, outside, runtime, identity, **changes) as executor:
+    async with confined(
+        place, outside, runtime, identity, checkpoint_interval_seconds=0.1
+    ) as executor:
         await executor.phase(ExecutorPhase.READY)
         async with watching(URL, uds=tty(place)["uds"]) as viewer:
             await viewer.enter("sh -c 'echo $$ > job; exec sleep 1014'\r")
