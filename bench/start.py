@@ -41,7 +41,7 @@ from tests.fixtures.stack import EmbeddedStack, embedded_stack
 
 ROUNDS = 7
 BURST = 20
-BURST_ROUNDS = 3
+BURST_ROUNDS = 7
 ENGINE = "unix:///var/run/docker.sock"
 IMAGE = "berth-executor:latest"
 OWN = {

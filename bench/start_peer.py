@@ -18,21 +18,24 @@ class Peer:
 
     def run(self) -> float:
         """Seconds from the creation to the first 200."""
-        made, took = self._answering()
-        self._remove(made)
-        return took
+        (port,) = _free_ports(1)
+        try:
+            return self._answering(port)
+        finally:
+            self._remove_all()
 
     def run_at_once(self, count: int) -> float:
         """Seconds until the last of so many answers."""
-        begun = time.perf_counter()
-        with ThreadPoolExecutor(count) as threads:
-            made = [name for name, _ in threads.map(lambda _: self._answering(), range(count))]
-            took = time.perf_counter() - begun
-            list(threads.map(self._remove, made))
-        return took
+        ports = _free_ports(count)
+        try:
+            with ThreadPoolExecutor(count) as threads:
+                begun = time.perf_counter()
+                list(threads.map(self._answering, ports))
+                return time.perf_counter() - begun
+        finally:
+            self._remove_all()
 
-    def _answering(self) -> tuple[str, float]:
-        port = _free_port()
+    def _answering(self, port: int) -> float:
         configuration = {
             "Image": self._image,
             "Entrypoint": ["python3", "-m", "http.server", "8000"],
@@ -45,24 +48,24 @@ class Peer:
         }
         begun = time.perf_counter()
         made = self._client.create_container_from_config(configuration)["Id"]
-        try:
-            self._client.start(made)
-            while not _answers(port):
-                assert time.perf_counter() - begun < WAIT, "the peer does not answer"
-                time.sleep(0.002)
-        except BaseException:
-            self._remove(made)
-            raise
-        return made, time.perf_counter() - begun
+        self._client.start(made)
+        while not _answers(port):
+            assert time.perf_counter() - begun < WAIT, "the peer does not answer"
+            time.sleep(0.002)
+        return time.perf_counter() - begun
 
-    def _remove(self, container: str) -> None:
-        self._client.remove_container(container, force=True, v=True)
+    def _remove_all(self) -> None:
+        for one in self._client.containers(all=True, filters={"label": f"{LABEL}=peer"}):
+            self._client.remove_container(one["Id"], force=True, v=True)
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+def _free_ports(count: int) -> list[int]:
+    """All different."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def _answers(port: int) -> bool:

@@ -39,11 +39,13 @@ class Loopback:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        """Once it is wanted: beside the starts of others it would take them half of their own."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="loopback")
 
     async def listening(self, *, within: float) -> bool:
-        """False if it does not listen within so many seconds."""
+        """Started by now. False if it does not listen within so many seconds."""
+        self.start()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._listening.wait(), within)
         return self._listening.is_set()

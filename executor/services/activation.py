@@ -43,7 +43,6 @@ class Activation:
         self._tree = worker.tree
         self._home = worker.settings.home_dir
         self._identity = worker.threads.identity
-        self._loopback = worker.loopback
         self._worker_id = worker.settings.worker_id
         self._control_dir = worker.settings.control_dir
         self._spool = worker.spool
@@ -63,8 +62,6 @@ class Activation:
         async with self._step("ready"):
             await failpoint("activation.before_ready")
         self._status.enter(ExecutorPhase.READY)
-        if self._loopback is not None:
-            self._loopback.start()
         return restored
 
     async def _take_over(self) -> None:

@@ -123,6 +123,8 @@ class Executor:
 
     async def _load(self) -> None:
         """Ready already: the first command waits for this, nothing else does."""
+        if self._worker.loopback is not None:
+            self._worker.loopback.start()
         try:
             self._runs.begin_with(await load_attempts())
         except LoadingFailed:
