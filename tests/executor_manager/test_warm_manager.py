@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chassis.ids import new_id
+from contracts.managers import Orders
 from contracts.workers import WorkerGrant, WorkerLimits
 from tests.executor_manager.managers import (
     Desk,
@@ -227,6 +228,20 @@ async def test_stopped__leaves_none_that_waits(
     (running,) = await site.by("running")
     await manager.kill(signal.SIGTERM)
     assert [one.id for one in await site.containers()] == [running.id]
+
+
+async def test_how_many__is_what_an_administrator_orders_or_its_own_setting(
+    docker_start: DockerStart, desk: Desk, site: Site
+) -> None:
+    manager = await docker_start(warm_containers=1, max_workers=4)
+    (own,) = await site.waiting(manager)
+    desk.orders = Orders(warm=2)
+    both = await site.waiting(manager, 2)
+    assert own.id in {one.id for one in both}
+    desk.orders = Orders(warm=0)
+    await site.settled()
+    desk.orders = Orders()
+    await site.waiting(manager)
 
 
 async def test_a_dead_one__is_not_used_and_is_replaced(
