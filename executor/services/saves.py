@@ -65,8 +65,10 @@ class Saves:
         self._base_id: UUID | None = None
         self._head_known = False
         self._checkpointing: asyncio.Task[None] | None = None
-        self._checkpointed: tuple[RunReporter, Agent] | None = None
-        """Who asked last: by the time it is due, another attempt may be under way."""
+        self._asked: tuple[RunReporter, Agent] | None = None
+        """Who asked last, since the last one began to read: by the time it is due, another attempt
+        may be under way.
+        """
         self._checkpointed_at = clock.monotonic()
 
     async def plan(self) -> RestorePlan:
@@ -140,7 +142,7 @@ class Saves:
 
         The agent stands still while its files are read.
         """
-        self._checkpointed = run, agent
+        self._asked = run, agent
         if self._checkpointing is None:
             self._checkpointing = asyncio.create_task(self._checkpoint(), name="checkpoint")
 
@@ -158,23 +160,30 @@ class Saves:
         await self._stop_checkpoint()
 
     async def _checkpoint(self) -> None:
+        """Also what is asked for while one is read, which it may have missed."""
+        try:
+            while self._asked is not None:
+                await self._next_checkpoint()
+        finally:
+            self._checkpointing = None
+
+    async def _next_checkpoint(self) -> None:
         try:
             due = self._checkpointed_at + self._interval
             await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
             async with self._one:
                 self._checkpointed_at = self._clock.monotonic()
-                assert self._checkpointed is not None  # noqa: S101  # set by who began this
-                run, agent = self._checkpointed
+                assert self._asked is not None  # noqa: S101  # set by who began this
+                (run, agent), self._asked = self._asked, None
                 with held(agent) as release:
                     saved = await self._save(SnapshotKind.CHECKPOINT, on_read=release)
                 await self._commit(saved, run)
         except (WorkspaceError, OSError, Superseded) as error:
             # the next one, or the run's own save, makes up for it
             _log.warning("checkpoint_failed", reason=str(error))
-        finally:
-            self._checkpointing = None
 
     async def _stop_checkpoint(self) -> None:
+        self._asked = None
         if (task := self._checkpointing) is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -86,3 +86,28 @@ async def test_checkpoint__of_a_tool_that_ended_too_soon_comes_when_it_is_due(
     kinds = [event["kind"] for event in outside.events()]
     assert "tool.result" in kinds
     assert "message.stop" not in kinds
+
+
+async def test_checkpoint__asked_for_while_another_is_saved_comes_after_it(
+    place: Path, outside: Outside
+) -> None:
+    read, told = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        read.set()
+        await told.wait()
+
+    arm("save.before_commit", hold)
+    late = "until test -e go; do sleep 0.01; done; echo late > late"
+    steps = ({"write": {"path": "early", "content": "1"}}, {"shell": late}, {"hang": True})
+    async with running(place, outside, checkpoint_interval_seconds=0.001) as executor:
+        await executor.start(*steps)
+        async with asyncio.timeout(DEADLINE):
+            await read.wait()
+        (place / "workspace" / "go").touch()
+        await outside.until(lambda: len(outside.events("tool.result")) == 2)
+        told.set()
+        await outside.until(lambda: len(outside.of(SnapshotCommitted)) == 2)
+    first, second = outside.of(SnapshotCommitted)
+    assert second.snapshot.type is SnapshotKind.CHECKPOINT
+    assert second.snapshot.files == first.snapshot.files + 2

@@ -1,23 +1,26 @@
 """`kill -9` of each process in the middle of a run: the session ends right, nothing is lost."""
 
 import asyncio
+import itertools
+import os
 import signal
 
 import msgspec
 import pytest
 
-from cli.stream import Seen
 from contracts.events import RunFinished, RunRetrying
 from contracts.reasons import Reason
 from contracts.spool import EventReported
+from contracts.worker_events import WorkspaceSaved
 from tests.fixtures.boxes import Box
 from tests.fixtures.deadlines import DEADLINE, eventually
 from tests.fixtures.stack import LEASE, EmbeddedStack
 from tests.system.conftest import Figures
 from tests.system.oracle import examine, log_of
 from tests.system.spools import unsent
+from tests.system.trees import read_manifest
 from tests.system.visitor import Shadow, Visitor
-from tests.system.voyages import KEPT_CONTENT, Voyage, file_of, under_way, voyage
+from tests.system.voyages import KEPT, KEPT_CONTENT, Voyage, file_of, under_way, voyage
 
 WITHIN = LEASE + 30.0
 
@@ -110,10 +113,19 @@ async def test_kill__of_the_executor_loses_nothing_of_its_spool(
     await examine(stack, visitor)
 
 
-def checkpointed(seen: list[Seen]) -> bool:
-    """After the second tool call: what is restored knows of both."""
-    kinds = [one.kind for one in seen if one.kind in {"tool.result", "workspace.saved"}]
-    return kinds.count("tool.result") >= 2 and kinds[-1] == "workspace.saved"
+async def checkpointed(stack: EmbeddedStack, shadow: Shadow) -> None:
+    """With the second tool call's file: what is restored knows of both. A save that is told after
+    them may have begun before.
+    """
+    for count in itertools.count(1):
+        saved = (await shadow.kind("workspace.saved", count=count, within=WITHIN)).event
+        assert isinstance(saved, WorkspaceSaved)
+        (row,) = await stack.fetch(
+            "SELECT manifest_key, manifest_sha256 FROM snapshots WHERE id = $1", saved.snapshot_id
+        )
+        manifest = read_manifest(stack, row["manifest_key"], row["manifest_sha256"])
+        if os.fsencode(KEPT) in {item.path for item in manifest.items}:
+            return
 
 
 async def test_frozen_executor__is_taken_over_and_not_heard_any_more(
@@ -123,7 +135,7 @@ async def test_frozen_executor__is_taken_over_and_not_heard_any_more(
     made = voyage(stack, pieces=100)
     shadow = await visitor.send(made.prompt)
     await under_way(shadow)
-    await shadow.until(checkpointed)
+    await checkpointed(stack, shadow)
     box = stack.box(visitor.session_of(shadow))
     former = [one for one in (box.executor(), *box.processes()) if one is not None]
     for one in former:
