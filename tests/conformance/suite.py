@@ -31,6 +31,7 @@ from tests.conformance.trial import Bench, Check, Trial
 from tests.conformance.usage import ledger_is_booked, usage
 from tests.conformance.without import Quirk, image_without
 from tests.e2e.client import client
+from tests.e2e.earlier import alone
 from tests.e2e.engine import Engine, threaded
 from tests.e2e.hosts import Hosts
 from tests.e2e.leftovers import left_behind
@@ -87,6 +88,13 @@ class Suite:
 
     async def play(self) -> None:
         engine = Engine(SOCKET)
+        try:
+            async with alone(engine, self.report.say):
+                await self._play(engine)
+        finally:
+            engine.close()
+
+    async def _play(self, engine: Engine) -> None:
         async with scratch() as folder:
             stack = Stack(folder, engine)
             hosts = Hosts(folder) if any(map(self.player.chosen, MOVED)) else None
@@ -111,7 +119,6 @@ class Suite:
         )
         if left:
             self._failed("nothing is left behind", AssertionError("; ".join(left)))
-        engine.close()
 
     def _failed(self, what: str, error: BaseException) -> None:
         seconds = time.monotonic() - self.report.began

@@ -15,7 +15,7 @@ from tests.e2e.cases_agents import AgentCases
 from tests.e2e.cases_hosts import HostCases
 from tests.e2e.cases_lifecycle import Lifecycle
 from tests.e2e.client import Client, client
-from tests.e2e.earlier import alone, tidy_up
+from tests.e2e.earlier import alone
 from tests.e2e.engine import Engine
 from tests.e2e.faults import Faults
 from tests.e2e.hosts import Hosts
@@ -46,8 +46,7 @@ class Whole:
         """What is told besides the cases."""
         engine = Engine(SOCKET)
         try:
-            async with alone(self.report.say):
-                await tidy_up(engine, self.report.say)
+            async with alone(engine, self.report.say):
                 return await self._play(engine)
         finally:
             engine.close()
