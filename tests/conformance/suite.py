@@ -31,7 +31,7 @@ from tests.conformance.trial import Bench, Check, Trial
 from tests.conformance.usage import ledger_is_booked, usage
 from tests.conformance.without import Quirk, image_without
 from tests.e2e.client import client
-from tests.e2e.earlier import alone, tidy_up
+from tests.e2e.earlier import alone
 from tests.e2e.engine import Engine, threaded
 from tests.e2e.hosts import Hosts
 from tests.e2e.leftovers import left_behind
@@ -89,8 +89,7 @@ class Suite:
     async def play(self) -> None:
         engine = Engine(SOCKET)
         try:
-            async with alone(self.report.say):
-                await tidy_up(engine, self.report.say)
+            async with alone(engine, self.report.say):
                 await self._play(engine)
         finally:
             engine.close()

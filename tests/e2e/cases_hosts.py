@@ -41,7 +41,7 @@ class HostCases:
             )
         )
         session = (await scene.visitor.succeeded(resting, within=60)).session_id
-        await scene.api.limits(session, PatchSessionWorker(keep_warm=True))
+        await self._keep_warm(scene, [session], kept=True)
         voyage = Voyage("tool", SEED, long=200.0)
         sailing = await scene.visitor.send(voyage.prompt)
         await sailing.until(voyage.under_way, within=60)
@@ -65,7 +65,7 @@ class HostCases:
         saved = await head(self.stack, session)
         assert saved is not None
         assert saved.files["kept"] == nonce.encode()
-        await scene.api.limits(session, PatchSessionWorker(keep_warm=False))
+        await self._keep_warm(scene, [session], kept=False)
         await self._let_go(await self.stack.own_sessions())
 
     async def _ids(self, sessions: list[UUID]) -> list[str]:
@@ -119,6 +119,8 @@ class HostCases:
         for voyage, shadow in zip(voyages, shadows, strict=True):
             await shadow.until(voyage.under_way, within=90)
             await shadow.kind("workspace.saved")
+        sessions = [scene.visitor.session_of(shadow) for shadow in shadows]
+        await self._keep_warm(scene, sessions, kept=True)  # who ends early waits there for the rest
         on_first = {
             shadow.run_id
             for shadow in shadows
@@ -131,7 +133,12 @@ class HostCases:
             assert run.attempt == (2 if run.id in on_first else 1), run
             there = await self.second.engine.session(run.session_id)
             assert there.status == "running"
+        await self._keep_warm(scene, sessions, kept=False)
         await quiet(self.stack)
+
+    async def _keep_warm(self, scene: Scene, sessions: list[UUID], *, kept: bool) -> None:
+        for session in sessions:
+            await scene.api.limits(session, PatchSessionWorker(keep_warm=kept))
 
     async def drained(self, _scene: Scene) -> None:
         """The last manager ends: all is saved, and nothing runs any more."""

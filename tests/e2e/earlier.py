@@ -27,8 +27,16 @@ Say = Callable[[str], None]
 
 
 @contextlib.asynccontextmanager
-async def alone(say: Say, lock: Path = LOCK, within: float = WAIT_SECONDS) -> AsyncGenerator[None]:
-    """The kernel lets go of the lock with the process. Raises TimeoutError."""
+async def alone(engine: Engine, say: Say) -> AsyncGenerator[None]:
+    """With the engine and the machine as if there had never been a run. Raises TimeoutError."""
+    async with held(LOCK, say):
+        await _tidy_up(engine, say)
+        yield
+
+
+@contextlib.asynccontextmanager
+async def held(lock: Path, say: Say, *, within: float = WAIT_SECONDS) -> AsyncGenerator[None]:
+    """The kernel lets go of it with the process. Raises TimeoutError."""
     descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         ends, told = time.monotonic() + within, False
@@ -52,8 +60,8 @@ def _taken(descriptor: int) -> bool:
     return True
 
 
-async def tidy_up(engine: Engine, say: Say) -> None:
-    """To be called by who is `alone`: whatever is found is a dead run's."""
+async def _tidy_up(engine: Engine, say: Say) -> None:
+    """Whoever holds the lock: whatever is found is a dead run's."""
     for home in sorted(HOMES.glob(f"{HOMES_PREFIX}*")):
         say(f"an earlier run left its two hosts in {home}: taking them down")
         await take_down(home)

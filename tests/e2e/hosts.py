@@ -163,7 +163,7 @@ class Hosts:
         self.found: dict[str, Host] = {}
 
     async def up(self, stack: Stack) -> None:
-        told = await self._script("up")
+        told = await _script(self.home, "up")
         for line in told.splitlines():
             name, socket, address = line.split()
             self.found[name] = Host(name, Path(socket).parent, address, self.folder)
@@ -194,16 +194,13 @@ class Hosts:
 
     async def kill(self, name: str) -> None:
         """As a host that lost its power."""
-        await self._script("kill", name)
+        await _script(self.home, "kill", name)
 
     async def down(self) -> None:
         for host in self.found.values():
             host.engine.close()
         await take_down(self.home)
         await asyncio.to_thread(shutil.rmtree, self.home, ignore_errors=True)
-
-    async def _script(self, *words: str) -> str:
-        return await _script(self.home, *words)
 
 
 async def take_down(home: Path) -> None:

@@ -18,7 +18,7 @@ from tests.e2e.cases_hosts import HostCases
 from tests.e2e.cases_lifecycle import Lifecycle
 from tests.e2e.cases_secrets import Secrets, prepare
 from tests.e2e.client import Client, client
-from tests.e2e.earlier import alone, tidy_up
+from tests.e2e.earlier import alone
 from tests.e2e.engine import Engine
 from tests.e2e.faults import Faults
 from tests.e2e.hosts import Hosts
@@ -50,8 +50,7 @@ class Whole:
         """What is told besides the cases."""
         engine = Engine(SOCKET)
         try:
-            async with alone(self.report.say):
-                await tidy_up(engine, self.report.say)
+            async with alone(engine, self.report.say):
                 return await self._play(engine)
         finally:
             engine.close()
