@@ -14,7 +14,13 @@ import msgspec
 from docker import APIClient
 
 from executor_manager.containers.docker_errors import RemovalUnderWay, told
-from executor_manager.containers.errors import BackendError, ImageMissing, Missing, Timeout
+from executor_manager.containers.errors import (
+    BackendError,
+    ImageMissing,
+    Missing,
+    NameTaken,
+    Timeout,
+)
 
 OLDEST_API = (1, 41)
 """Docker 20.10: one-shot statistics."""
@@ -134,8 +140,14 @@ class Engine:
 
     def create(self, name: str, configuration: JSON) -> str:
         """Its id. Raises `NameTaken`, `ImageMissing`, `NoSpace`."""
-        with told(f"creating {name}"):
-            return str(self._client().create_container_from_config(configuration, name)["Id"])
+        try:
+            with told(f"creating {name}"):
+                return str(self._client().create_container_from_config(configuration, name)["Id"])
+        except NameTaken as error:
+            if self.inspect(name) is None:
+                # a create that was given up is still under way there: shown when that is over
+                raise Timeout(f"creating {name}: it is taken, and nothing is shown yet") from error
+            raise
 
     def start(self, container: str) -> None:
         """Of one that runs: nothing. Raises `StartFailed`, `NoSpace`, `Missing`."""
