@@ -18,6 +18,7 @@ from executor_manager.containers.errors import (
     BackendError,
     ImageMissing,
     Missing,
+    NameTaken,
     Timeout,
     Unreachable,
 )
@@ -171,8 +172,14 @@ class Engine:
 
     def create(self, name: str, configuration: JSON) -> str:
         """Its id. Raises `NameTaken`, `ImageMissing`, `NoSpace`."""
-        with told(f"creating {name}"):
-            return str(self._client().create_container_from_config(configuration, name)["Id"])
+        try:
+            with told(f"creating {name}"):
+                return str(self._client().create_container_from_config(configuration, name)["Id"])
+        except NameTaken as error:
+            if self.inspect(name) is None:
+                # a create that was given up is still under way there: shown when that is over
+                raise Timeout(f"creating {name}: it is taken, and nothing is shown yet") from error
+            raise
 
     def start(self, container: str) -> None:
         """Of one that runs: nothing. Raises `StartFailed`, `NoSpace`, `Missing`."""
