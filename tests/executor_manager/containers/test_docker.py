@@ -21,7 +21,6 @@ from executor_manager.containers.errors import (
     ImageMissing,
     NameTaken,
     StartFailed,
-    Timeout,
     Unreachable,
 )
 from tests.executor_manager.containers.contract import (
@@ -111,19 +110,6 @@ async def test_a_create_whose_answer_was_lost__finds_the_same_container(
     found = await asyncio.to_thread(engine.containers, berth_manager=str(options.manager_id))
     assert [one.name for one in found] == [container.name]
     assert (await second.start(container.name)).state is ContainerState.RUNNING
-
-
-async def test_a_create_given_up_that_is_still_under_way__is_waited_for(
-    backend: DockerBackend, second: DockerBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The engine keeps the name from its beginning, and shows the container at its end."""
-    wanted = spec()
-    await backend.adopt_or_create(wanted)
-    with monkeypatch.context() as patch:
-        patch.setattr(second._engine, "inspect", lambda _: None)
-        with pytest.raises(Timeout):
-            await second.adopt_or_create(wanted)
-    assert (await second.adopt_or_create(wanted)).state is ContainerState.CREATED
 
 
 @pytest.mark.parametrize("case", ["no labels", "another manager's", "another worker's"])

@@ -54,6 +54,19 @@ async def backend(
     await backend.close()
 
 
+async def test_a_create_given_up_that_is_still_under_way__is_waited_for(
+    backend: DockerBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine keeps the name from its beginning, and shows the container at its end."""
+    wanted = spec()
+    await backend.adopt_or_create(wanted)
+    with monkeypatch.context() as patch:
+        patch.setattr(backend._engine, "inspect", lambda _: None)
+        with pytest.raises(Timeout):
+            await backend.adopt_or_create(wanted)
+    assert (await backend.adopt_or_create(wanted)).state is ContainerState.CREATED
+
+
 class Gap:
     """The longest time for which the event loop did not come round."""
 
