@@ -64,8 +64,6 @@ class ContainerOffer(Wire, frozen=True, kw_only=True):
     """Allowed, known to its engine, and tried: a session lives in them."""
     unfit: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Runtimes that are allowed and not to be had: why not, and what would help."""
-    own_users: bool = False
-    """Its engine maps uids: root inside is nobody outside."""
     untrusted: list[str] = msgspec.field(
         default_factory=lambda: ["its manager offers no such tier"]
     )
@@ -87,21 +85,19 @@ class ContainerOffer(Wire, frozen=True, kw_only=True):
 
     def runtime_for(self, choice: ContainerChoice) -> str:
         """Of a choice that is not refused."""
-        if choice.runtime or choice.tier == "trusted" or self.own_users:
+        if choice.runtime or choice.tier == "trusted":
             return choice.runtime
         return next(one for one in self.runtimes if is_sandbox(one))
 
     def _untrusted(self, runtime: str) -> str:
         if self.untrusted:
             return f"untrusted sessions are not taken: {'; '.join(self.untrusted)}"
-        if self.own_users or (
-            is_sandbox(runtime) if runtime else any(map(is_sandbox, self.runtimes))
-        ):
+        if is_sandbox(runtime) if runtime else any(map(is_sandbox, self.runtimes)):
             return ""
         unfit = [f"; {name}: {why}" for name, why in self.unfit.items() if is_sandbox(name)]
         return (
-            f"untrusted sessions need a runtime with a kernel of its own ({' or '.join(SANDBOXES)})"
-            f" or an engine that maps uids: {runtime or 'the default runtime'} is not such a one"
+            f"untrusted sessions need a runtime with a kernel of its own"
+            f" ({' or '.join(SANDBOXES)}): {runtime or 'the default runtime'} is not such a one"
             f"{''.join(unfit)}"
         )
 

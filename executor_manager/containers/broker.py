@@ -49,7 +49,6 @@ class Broker:
             images=[self.options.image, *self.options.images],
             runtimes=[one for one, trial in trials.items() if trial == FIT],
             unfit={one: ": ".join(trial) for one, trial in trials.items() if trial != FIT},
-            own_users=preflight.own_users(info),
             untrusted=preflight.failures(findings),
         )
 

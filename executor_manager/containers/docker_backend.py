@@ -47,7 +47,7 @@ from executor_manager.containers.errors import (
     Unreachable,
 )
 from executor_manager.containers.places import SOCKET, Record, record_of
-from executor_manager.containers.preflight import examine
+from executor_manager.containers.preflight import MAPPED, examine, maps_users
 from executor_manager.containers.removal import remove_all
 from executor_manager.containers.runtimes import MOST_SECONDS, RuntimeTrial, Trial, candidates
 from executor_manager.containers.threads import Threads
@@ -178,11 +178,10 @@ class DockerBackend:
     def _open(self) -> None:
         self._places.open()
         info = self._engine.check()
-        options = info.security_options or []
-        if any("name=userns" in option or "name=rootless" in option for option in options):
+        if maps_users(info):
             raise BackendError(
-                "this engine maps uids (userns-remap, or rootless): the directories of sessions"
-                " would belong to nobody inside; use an engine that does not"
+                f"this engine maps uids (userns-remap, or rootless): {MAPPED}; use an"
+                " engine that does not"
             )
         self._broker.admit(ContainerChoice())
         self._volumes_on_host()

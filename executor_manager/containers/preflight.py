@@ -50,8 +50,12 @@ def failures(findings: Sequence[PreflightFinding]) -> list[str]:
     ]
 
 
-def own_users(info: Info) -> bool:
-    return any(option.startswith("name=userns") for option in info.security_options or [])
+MAPPED = "the directories of sessions would belong to nobody inside: no manager starts on it"
+
+
+def maps_users(info: Info) -> bool:
+    options = info.security_options or []
+    return any("name=userns" in option or "name=rootless" in option for option in options)
 
 
 def _waive(finding: PreflightFinding) -> PreflightFinding:
@@ -145,8 +149,14 @@ def _cgroup(version: str) -> PreflightFinding:
 
 
 def _users(info: Info, tried: Mapping[str, Trial] | None) -> PreflightFinding:
-    if own_users(info):
-        return PreflightFinding(check="users", state="ok", found="mapped")
+    if maps_users(info):
+        return PreflightFinding(
+            check="users",
+            state="fail",
+            found="mapped (userns-remap, or rootless)",
+            wrong=MAPPED,
+            remedy="use an engine that does not map uids",
+        )
     known = sorted(filter(is_sandbox, info.runtimes or {}))
     sandboxes = [name for name in known if tried is None or tried.get(name) == FIT]
     if sandboxes:

@@ -100,12 +100,6 @@ def test_unfit_runtime__is_refused_with_why_and_what_would_help() -> None:
     assert "crun" not in str(told.value), "it has no kernel of its own anyway"
 
 
-def test_untrusted__runs_where_uids_are_mapped() -> None:
-    mapped = ContainerOffer(own_users=True, untrusted=[])
-    require(mapped, ContainerChoice(tier="untrusted"))
-    assert mapped.runtime_for(ContainerChoice(tier="untrusted")) == ""
-
-
 def test_untrusted__is_refused_with_every_reason_that_the_host_gave() -> None:
     holed = msgspec.structs.replace(OFFER, untrusted=["runc_version: CVE-1", "seccomp: none"])
     with pytest.raises(TierRefused, match=r"not taken: runc_version: CVE-1; seccomp: none"):

@@ -123,13 +123,14 @@ def test_seccomp__is_the_engines_own_or_nobody_knows(options: list[str] | None, 
 @pytest.mark.parametrize(
     ("options", "runtimes", "state"),
     [
-        (["name=userns"], {"runc": {}}, "ok"),
+        (["name=userns"], {"runc": {}}, "fail"),
+        (["name=rootless"], {"runc": {}, "runsc": {}}, "fail"),
         (["name=cgroupns"], {"runc": {}}, "warn"),
         (["name=cgroupns"], {"runc": {}, "runsc": {}}, "ok"),
         ([], None, "warn"),
     ],
 )
-def test_users__mapped_or_a_kernel_of_their_own(
+def test_users__are_not_mapped_and_have_a_kernel_of_their_own(
     options: list[str], runtimes: dict[str, Any] | None, state: str
 ) -> None:
     info = {**DOCKER_29_INFO, "SecurityOptions": options, "Runtimes": runtimes}
