@@ -59,7 +59,7 @@ async def test_over_the_limit__the_run_ends_and_all_of_it_is_saved(
     assert (finish.state, finish.reason) == ("failed", Reason.DISK_FULL)
     assert not finish.unsaved
     assert finish.snapshot_id == outside.head
-    assert (place / "workspace" / "filler").stat().st_size == 8 * MIB
+    assert 4 * MIB <= (place / "workspace" / "filler").stat().st_size <= 8 * MIB
 
 
 async def test_cancel__counts_more_than_the_disk(place: Path, outside: Outside) -> None:

@@ -119,7 +119,7 @@ class TestSandbox:
         theirs = other.directories.workspace / "theirs"
         paths = (data / "secrets" / "key", short_dir / "beside", theirs)
         wanted = spec(
-            TEST_READ=",".join(map(str, [*paths, "/var", "/etc/shadow", "/run"])),
+            TEST_READ=",".join(map(str, [*paths, "/var/lib", "/etc/shadow", "/run"])),
             TEST_LIST=f"{data},{data / 'manager'},{data / 'manager' / 'workers'}",
         )
         container = await started(intruded, wanted)
