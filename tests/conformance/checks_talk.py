@@ -13,7 +13,7 @@ from tests.agents.talk import LIMITS, asks, labels, nonce, thought
 from tests.agents.upstreams import DEFAULT
 from tests.conformance.trial import Check, Tour, Trial
 from tests.e2e import inside
-from tests.e2e.engine import AGENT_UID
+from tests.e2e.engine import AGENT_UID, threaded
 from tests.e2e.inside import SECRETS, asked_outside
 from tests.system.visitor import Shadow
 from tests.system.voyages import told
@@ -27,7 +27,8 @@ async def start(trial: Trial) -> None:
     assert labels(tour.shadow.seen) == ["fresh"], tour.shadow.kinds()
     container = await trial.container(tour.talk)
     inspected = await trial.engine.inspect(container)
-    assert inspected["Config"]["Image"] == trial.bench.image
+    image = await threaded(trial.engine.client.images.get, trial.bench.image)
+    assert inspected["Image"] == image.id  # a name may mean another by now
     if trial.dialect.reads_model:
         models = {one.model for one in trial.asked(tour.said)}
         assert models == {DEFAULT}, f"the model was asked as {models}"

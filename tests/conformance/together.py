@@ -183,13 +183,14 @@ class Moving:
         await eventually(kept, "nothing is saved in the middle of the turn", within=60)
 
     async def strike(self, bench: Bench) -> None:
-        """The manager, its relay, all containers, and every volume of theirs."""
+        """The manager, its relay and helper, all containers, and every volume of theirs."""
         stack = bench.stack
         await stack.learn_managers()
-        await stack.compose("kill", "executor-manager", "relay")
+        services = ("executor-manager", "relay", "volumes")
+        await stack.compose("kill", *services)
         for container in await stack.own_sessions():
             await threaded(container.remove, force=True, v=True)
-        await stack.compose("rm", "-f", "-s", "-v", "executor-manager", "relay")
+        await stack.compose("rm", "-f", "-s", "-v", *services)
         for name in ("manager-state", "sockets"):
             volume = stack.engine.client.volumes.get(f"{stack.project}_{name}")
             await threaded(volume.remove, force=True)
