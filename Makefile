@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up images compose-up compose-down check test e2e conformance openapi schema env-example lock \
+.PHONY: help setup demo up images compose-up compose-down check test e2e conformance soak-workspace openapi schema env-example lock \
   lock-agents
 
 help: ## list the targets
@@ -85,6 +85,11 @@ e2e: $(VENV)/.ready ## the product from outside, on a stack of its own; or BERTH
 conformance: $(VENV)/.ready ## every agent of the image against a scripted model; ARGS="codex -k resume" for a part
 	@$(BIN)/python -m deploy.images store agents
 	@$(BIN)/python -m tests.conformance $(ARGS)
+
+CYCLES ?= 1000
+
+soak-workspace: $(VENV)/.ready ## random trees, saved and restored; CYCLES=1000 of them, equal each time
+	$(BIN)/python -m tests.executor.random_trees $(CYCLES)
 
 bench-%: $(VENV)/.ready ## run the benchmark bench/<name>.py; JSON on its last line
 	$(BIN)/python -m bench.$*

@@ -29,6 +29,10 @@ ErrorHandler = Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
 EXPOSED_HEADERS = [
     "X-Trace-ID",
     "X-Request-ID",
+    "Berth-Snapshot",
+    "Berth-Workspace",
+    "Content-Disposition",
+    "Content-Range",
     "ETag",
     "Location",
     "Retry-After",

@@ -5,6 +5,7 @@
     │   ├── NotFound            a 404 code
     │   ├── Stale               a 409 code: a guard refused, nothing was applied
     │   └── DependencyUnavailable   something this needs is missing, and what to do about it
+    │       ├── CutShort    (chassis.objects) an object came without its end
     │       └── UnfitStore  (chassis.store.check) the object store is there, and not what is needed
     ├── CallFailed              a call to another service: http, timeout or network
     ├── SettingsError           (chassis.settings) the environment is not usable

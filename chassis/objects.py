@@ -5,15 +5,23 @@ and its MD5, which the tried stores enforce; a signed SHA-256 they accept with a
 """
 
 import asyncio
-from collections.abc import Callable
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
 
 from chassis.errors import DependencyUnavailable, NotFound
 from contracts.errors import Code
@@ -43,6 +51,10 @@ class ObjectInfo:
     size: int
     modified_at: datetime
     """The store's clock: good for a grace of hours, not for order."""
+
+
+class CutShort(DependencyUnavailable):
+    """The store began to send an object, and ended before its end."""
 
 
 class ObjectStore:
@@ -91,6 +103,7 @@ class ObjectStore:
         }
         self._s3 = clients[endpoint_url]
         self._signer = clients[signed_endpoint_url or endpoint_url]
+        self._s3.meta.events.register("before-sign.s3.DeleteObjects", _with_md5)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -124,11 +137,33 @@ class ObjectStore:
     async def put(self, key: str, content: bytes) -> None:
         await self._run(lambda: self._s3.put_object(Bucket=self._bucket, Key=key, Body=content))
 
+    async def put_file(self, key: str, content: IO[bytes]) -> None:
+        """From where it stands to its end."""
+        await self._run(lambda: self._s3.put_object(Bucket=self._bucket, Key=key, Body=content))
+
     async def get(self, key: str) -> bytes:
         """Raises `NotFound`."""
 
         def read() -> bytes:
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+        return await self._run(read)
+
+    async def get_range(self, key: str, *, offset: int, length: int) -> bytes:
+        """Fewer bytes where the object ends before. Raises `NotFound`."""
+        wanted = f"bytes={offset}-{offset + length - 1}"
+
+        def read() -> bytes:
+            found = self._s3.get_object(Bucket=self._bucket, Key=key, Range=wanted)
+            return found["Body"].read()
+
+        return await self._run(read)
+
+    async def get_at_most(self, key: str, limit: int) -> bytes:
+        """Its first `limit` bytes and one more, if it has more. Raises `NotFound`."""
+
+        def read() -> bytes:
+            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(limit + 1)
 
         return await self._run(read)
 
@@ -143,6 +178,17 @@ class ObjectStore:
             await self._run(lambda: self._s3.delete_object(Bucket=self._bucket, Key=key))
         except NotFound:  # AWS says 204, not every store does
             return
+
+    async def delete_many(self, keys: Sequence[str]) -> list[str]:
+        """At most 1000, also such as are not there. Gives those that the store could not."""
+        done = await self._run(
+            lambda: self._s3.delete_objects(
+                Bucket=self._bucket,
+                Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+            )
+        )
+        failed = [one for one in done.get("Errors", []) if one.get("Code", "") not in _ABSENT]
+        return [key for one in failed if (key := one.get("Key")) is not None]
 
     async def list(
         self, prefix: str = "", *, after: str = "", limit: int = 1000
@@ -186,6 +232,16 @@ class ObjectStore:
                 raise NotFound(Code.NOT_FOUND, "there is no such object") from error
             how = f"see that its keys and bucket are right: it answered {code}"
             raise DependencyUnavailable("object_store", how) from error
+        except (IncompleteReadError, ResponseStreamingError) as error:
+            how = "see its log: what it sent was cut short"
+            raise CutShort("object_store", how) from error
         except BotoCoreError as error:
             how = f"start it, or correct its address: {type(error).__name__}"
             raise DependencyUnavailable("object_store", how) from error
+
+
+def _with_md5(request: AWSRequest, **_: Any) -> None:  # noqa: ANN401 # what botocore tells besides
+    """Some stores demand it where several are deleted; botocore sends a newer checksum only."""
+    body = cast("bytes", request.body)
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode()

@@ -36,9 +36,26 @@ COMMANDS = {
         "cli.commands.stop:stop",
         "Cancel a run. Its session stays, and so does what it has written.",
     ),
+    "pull": (
+        "cli.commands.pull:pull",
+        "Fetch a session's changes as a patch for `git apply`, or its files into a directory.",
+    ),
     "workers": (
         "cli.commands.workers:workers",
         "Workers of sessions, and who holds them: ls, show, logs, stop, drain, scale.",
+    ),
+    "workspace": (
+        "cli.commands.workspace:workspace",
+        "Workspaces as they are kept: verify, for administrators.",
+    ),
+    "sessions": (
+        "cli.commands.sessions:sessions",
+        "Whole sessions: fork, rollback, export, import, import-tree.",
+    ),
+    "snapshots": ("cli.commands.snapshots:snapshots", "A session's snapshots: ls."),
+    "diff": (
+        "cli.commands.diff:diff",
+        "Show what the last snapshot changed, or how B differs from A; a patch that git takes.",
     ),
     "shell": (
         "cli.commands.shell:shell",
@@ -47,6 +64,10 @@ COMMANDS = {
     "exec": (
         "cli.commands.exec:run_command",
         "Run a command in a session's container: berth exec SESSION -- CMD. Its exit code is ours.",
+    ),
+    "files": (
+        "cli.commands.files:files",
+        "A session's workspace: ls, cat, get, put, rm, mv, mkdir, search.",
     ),
     "limits": (
         "cli.commands.limits:limits",
@@ -63,6 +84,10 @@ COMMANDS = {
     "doctor": (
         "cli.commands.doctor:doctor",
         "Look at this machine, its engine and stack. Code 6 when something Berth needs is missing.",
+    ),
+    "projects": (
+        "cli.commands.projects:projects",
+        "A project's own files, read-only in its sessions: files ls, get, put, rm, search.",
     ),
     "keys": ("cli.commands.keys:keys", "API keys: create, ls, revoke."),
     "egress": (

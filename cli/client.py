@@ -64,7 +64,7 @@ class ApiClient:
     ) -> None:
         await self.http.aclose()
 
-    async def get(self, path: str, answer: type[T], **query: object) -> T:
+    async def get(self, path: str, answer: type[T], /, **query: object) -> T:
         params = {name: str(value) for name, value in query.items() if value is not None}
         return await self._call("GET", path, answer, params=params)
 
@@ -107,7 +107,7 @@ class ApiClient:
         response = await self._send(
             method, path, content=content, params=params, headers=sent(headers, content)
         )
-        return _decode(response, answer)
+        return decoded(response, answer)
 
     async def _send(
         self,
@@ -147,7 +147,7 @@ def problem_of(response: httpx.Response) -> Problem:
         )
 
 
-def _decode(response: httpx.Response, answer: type[T]) -> T:
+def decoded(response: httpx.Response, answer: type[T]) -> T:
     if answer is type(None):
         return msgspec.convert(None, answer)
     try:

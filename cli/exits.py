@@ -8,7 +8,9 @@ class Exit(enum.IntEnum):
 
     OK = 0
     RUN_FAILED = 1
-    """The run ended as failed, blocked or canceled; for `up` and `demo`: it did not work."""
+    """The run ended as failed, blocked or canceled; for `up` and `demo`: it did not work; for
+    `workspace verify`: something is damaged.
+    """
     USAGE = 2
     """Wrong arguments or settings."""
     UNREACHABLE = 3

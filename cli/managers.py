@@ -7,21 +7,15 @@ from uuid import UUID
 from cli.client import ApiClient
 from cli.exits import CliError, Exit
 from cli.output import Output
+from cli.pages import items
 from contracts.installation import AdminManager, AdminManagerPage, PatchManager
 
-PAGE = 200
 PLACE = "/api/v1/admin/managers"
 LOOK_SECONDS = 1.0
 
 
-async def all_managers(client: ApiClient) -> AsyncGenerator[AdminManager]:
-    cursor: str | None = None
-    while True:
-        page = await client.get(PLACE, AdminManagerPage, limit=PAGE, cursor=cursor)
-        for one in page.items:
-            yield one
-        if (cursor := page.next_cursor) is None:
-            return
+def all_managers(client: ApiClient) -> AsyncGenerator[AdminManager]:
+    return items(client, PLACE, AdminManagerPage)
 
 
 async def find_manager(client: ApiClient, named: str) -> AdminManager:
@@ -55,20 +49,9 @@ async def until_empty(client: ApiClient, manager: AdminManager, seconds: float) 
     return manager
 
 
-def show_managers(managers: list[AdminManager], output: Output) -> None:
-    rows = [
-        [
-            str(one.id),
-            one.name,
-            one.backend,
-            f"{one.workers} of {one.max_workers}",
-            "" if one.warm is None else str(one.warm),
-            _state(one),
-            " ".join(offer.agent for offer in one.agents if not offer.missing),
-        ]
-        for one in managers
-    ]
-    output.table(["manager", "name", "backend", "workers", "warm", "", "agents"], rows)
+def show_managers(managers: list[AdminManager], output: Output, *, json: bool) -> None:
+    columns = ["manager", "name", "backend", "workers", "warm", "", "agents"]
+    output.listing(managers, columns, _row, json=json)
 
 
 def told(manager: AdminManager) -> str:
@@ -84,6 +67,18 @@ def id_of(named: str) -> UUID | None:
         return UUID(named)
     except ValueError:
         return None
+
+
+def _row(one: AdminManager) -> list[str]:
+    return [
+        str(one.id),
+        one.name,
+        one.backend,
+        f"{one.workers} of {one.max_workers}",
+        "" if one.warm is None else str(one.warm),
+        _state(one),
+        " ".join(offer.agent for offer in one.agents if not offer.missing),
+    ]
 
 
 def _state(manager: AdminManager) -> str:

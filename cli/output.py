@@ -1,19 +1,24 @@
 """What the command prints: rich on a terminal, the same words plain when piped."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+T = TypeVar("T")
+
 CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
 
 def printable(text: str) -> str:
-    """Without control characters: what an agent says must not steer the terminal."""
-    return text.translate(CONTROLS)
+    """Without control characters: what an agent says must not steer the terminal. Bytes of a name
+    that is no UTF-8 are escaped: not every terminal's encoding has them.
+    """
+    return text.translate(CONTROLS).encode(errors="backslashreplace").decode()
 
 
 class Output:
@@ -29,12 +34,23 @@ class Output:
         return sys.stdin.isatty() and sys.stdout.isatty()
 
     def line(self, text: str, style: str = "") -> None:
-        self.out.print(Text(printable(text), style=style))
+        self.part(f"{text}\n", style)
 
     def part(self, text: str, style: str = "") -> None:
         """Without an end of line, at once."""
-        self.out.print(Text(printable(text), style=style), end="")
+        if self.out.is_terminal:
+            self.out.print(Text(printable(text), style=style), end="")
+        else:
+            # the console makes spaces of tabs
+            self.out.file.write(printable(text))
         self.out.file.flush()
+
+    def exact(self, text: str) -> None:
+        """For another program each byte as it is; for people as they can be shown it."""
+        if self.out.is_terminal:
+            self.part(text)
+        else:
+            self.out.file.write(text)
 
     def note(self, text: str, style: str = "dim") -> None:
         self.err.print(Text(printable(text), style=style))
@@ -52,6 +68,28 @@ class Output:
     def raw(self, line: str) -> None:
         self.out.file.write(f"{line}\n")
         self.out.file.flush()
+
+    def answer(self, value: object, words: str, *, json: bool) -> None:
+        """For another program, or for people."""
+        if json:
+            self.json(value)
+        else:
+            self.line(words)
+
+    def listing(
+        self,
+        found: Sequence[T],
+        columns: Sequence[str],
+        row: Callable[[T], Sequence[str]],
+        *,
+        json: bool,
+    ) -> None:
+        """Each one as a JSON line, or all as a table."""
+        if json:
+            for one in found:
+                self.json(one)
+        else:
+            self.table(columns, [row(one) for one in found])
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Piped: one row a line, tabs between, no heading."""

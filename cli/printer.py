@@ -1,9 +1,18 @@
 """Shows a run's events: as they stream, as words; or each as its own JSON line."""
 
 from cli.output import Output
+from cli.progress import StatusLine, line
 from cli.stream import Seen
 from cli.words import lines
-from contracts.events import MessageDelta, MessageStop, ThoughtDelta
+from contracts.events import (
+    AnyEvent,
+    MessageDelta,
+    MessageStop,
+    ThoughtDelta,
+    WorkspaceProgress,
+)
+
+PHASES = {"save": "saving the workspace", "restore": "restoring the workspace"}
 
 
 class Printer:
@@ -13,12 +22,24 @@ class Printer:
         self._open = ""
         """The message whose text is being written: its line has not ended."""
         self._written: set[str] = set()
+        self._status = StatusLine(output)
 
     def show(self, seen: Seen) -> None:
         if self._json:
             self._output.raw(seen.line)
             return
-        match seen.event:
+        if isinstance(seen.event, WorkspaceProgress):
+            self._progress(seen.event)
+        else:
+            self._status.clear()
+            self._words(seen.event)
+
+    def _progress(self, told: WorkspaceProgress) -> None:
+        if not self._open:
+            self._status.show(line(told, PHASES[told.phase]))
+
+    def _words(self, told: AnyEvent | None) -> None:
+        match told:
             case MessageDelta(message_id=message_id, text=text):
                 self._stream(message_id, text, "")
             case ThoughtDelta(message_id=message_id, text=text):
@@ -28,11 +49,12 @@ class Printer:
                     self._stream(message_id, text, "")
                 self.end_line()
             case event:
-                for line in lines(event):
+                for found in lines(event):
                     self.end_line()
-                    self._output.line(line.text, line.style)
+                    self._output.line(found.text, found.style)
 
     def end_line(self) -> None:
+        self._status.clear()
         if self._open:
             self._output.part("\n")
             self._open = ""

@@ -119,12 +119,43 @@ def _(event: events.HumanLoopOverdue) -> list[Line]:
 
 @lines.register
 def _(event: events.WorkspaceRestored) -> list[Line]:
-    return [Line(f"workspace restored: {event.files} files from {event.snapshot_id}")]
+    restored = Line(f"workspace restored: {event.files} files from {event.snapshot_id}")
+    passed = [Line(f"passed over, damaged: {one}", "bold red") for one in event.passed_over]
+    return [restored, *passed]
 
 
 @lines.register
 def _(event: events.WorkspaceSaved) -> list[Line]:
     return [Line(f"workspace saved: {event.files} files as {event.snapshot_id}")]
+
+
+@lines.register
+def _(event: events.WorkerStep) -> list[Line]:
+    if event.step != "clone" or event.outcome == "failed":
+        return []
+    return [Line(f"cloned in {event.duration_ms / 1000:.1f} s")]
+
+
+@lines.register
+def _(event: events.WorkspaceDamaged) -> list[Line]:
+    which = "its present state" if event.head else "an earlier state"
+    text = f"snapshot {event.snapshot_id} ({which}) is damaged: {event.detail}"
+    return [Line(text, "bold red")]
+
+
+@lines.register
+def _(event: events.SessionRolledBack) -> list[Line]:
+    return [Line(f"rolled back: what follows goes on from {event.snapshot_id}", "yellow")]
+
+
+@lines.register
+def _(event: events.SessionForked) -> list[Line]:
+    return [Line(f"forked from session {event.session_id} at {event.snapshot_id}")]
+
+
+@lines.register
+def _(event: events.SessionImported) -> list[Line]:
+    return [Line(f"imported: session {event.session_id} at {event.snapshot_id}")]
 
 
 @lines.register

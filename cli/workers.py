@@ -6,11 +6,10 @@ import msgspec
 
 from cli.client import ApiClient
 from cli.output import Output
+from cli.pages import MOST, items
 from contracts.events import WorkerStep
 from contracts.log import LogPage
 from contracts.session_workers import SessionWorker, SessionWorkerPage, SessionWorkerSettings
-
-PAGE = 200
 
 
 async def page_of(
@@ -18,50 +17,45 @@ async def page_of(
 ) -> list[SessionWorker]:
     """The newest, `limit` of them at most; 0: all."""
     found: list[SessionWorker] = []
-    cursor: str | None = None
-    while True:
-        size = min(PAGE, limit - len(found)) if limit > 0 else PAGE
-        page = await client.get(
-            "/api/v1/session-workers",
-            SessionWorkerPage,
-            limit=size,
-            cursor=cursor,
-            session_id=session_id,
-            project_id=project_id,
-        )
-        found += page.items
-        cursor = page.next_cursor
-        if cursor is None or (limit > 0 and len(found) >= limit):
-            return found
+    async for one in items(
+        client,
+        "/api/v1/session-workers",
+        SessionWorkerPage,
+        limit=min(limit or MOST, MOST),
+        session_id=session_id,
+        project_id=project_id,
+    ):
+        found.append(one)
+        if len(found) == limit:
+            break
+    return found
 
 
 async def steps_of(client: ApiClient, worker: SessionWorker) -> list[WorkerStep]:
     """In the order in which they were taken."""
     path = f"/api/v1/sessions/{worker.session_id}/events"
     kind = WorkerStep.__struct_config__.tag
-    found: list[WorkerStep] = []
-    cursor: str | None = None
-    while True:
-        page = await client.get(path, LogPage, kind=kind, limit=PAGE, cursor=cursor)
-        steps = [one.event for one in page.items if isinstance(one.event, WorkerStep)]
-        found += [step for step in steps if step.worker_id == worker.id]
-        if (cursor := page.next_cursor) is None:
-            return found
-
-
-def show_workers(workers: list[SessionWorker], output: Output) -> None:
-    rows = [
-        [
-            str(one.session_id),
-            str(one.id),
-            str(one.state) if one.current else f"{one.state} (former)",
-            one.reason,
-            str(one.manager_id),
-            f"{one.created_at:%F %T}",
-        ]
-        for one in workers
+    return [
+        one.event
+        async for one in items(client, path, LogPage, kind=kind)
+        if isinstance(one.event, WorkerStep) and one.event.worker_id == worker.id
     ]
-    output.table(["session", "worker", "state", "reason", "manager", "created"], rows)
+
+
+def show_workers(workers: list[SessionWorker], output: Output, *, json: bool) -> None:
+    columns = ["session", "worker", "state", "reason", "manager", "created"]
+    output.listing(workers, columns, _row, json=json)
+
+
+def _row(one: SessionWorker) -> list[str]:
+    return [
+        str(one.session_id),
+        str(one.id),
+        str(one.state) if one.current else f"{one.state} (former)",
+        one.reason,
+        str(one.manager_id),
+        f"{one.created_at:%F %T}",
+    ]
 
 
 def show_worker(

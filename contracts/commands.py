@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.checkouts import GitSource
 from contracts.runs import RunLimits
 from contracts.wire import Wire
 
@@ -37,6 +38,8 @@ class RunSpec(Wire, frozen=True, kw_only=True):
     answers: list[Answer] = msgspec.field(default_factory=list[Answer])
     has_history: bool = False
     """An earlier run of the session started: an agent without a past is then a loss to be told."""
+    git: GitSource | None = None
+    """What the session's workspace begins with."""
     save_deadline_seconds: float = 120.0
     cancel_grace_seconds: float = 5.0
     traceparent: str = ""

@@ -15,6 +15,14 @@ import msgspec
 from contracts.event import Event
 from contracts.reasons import Reason
 from contracts.security_events import EgressDenied
+from contracts.session_events import (
+    SessionCreated,
+    SessionForked,
+    SessionImported,
+    SessionRolledBack,
+    SessionUpdated,
+)
+from contracts.task_events import TaskCreated, TaskTransitioned, TaskUpdated
 from contracts.tool_events import ToolAccepted, ToolCall, ToolResult, ToolUpdate
 from contracts.wire import Wire
 from contracts.worker_events import (
@@ -24,6 +32,8 @@ from contracts.worker_events import (
     WorkerStep,
     WorkerStopped,
     WorkerSuperseded,
+    WorkspaceDamaged,
+    WorkspaceProgress,
     WorkspaceRestored,
     WorkspaceSaved,
     WorkspaceUnsaved,
@@ -196,37 +206,7 @@ class HumanLoopResolved(Event, frozen=True, kw_only=True, tag="human_loop.resolv
     by: UUID | None = None
 
 
-# --- session.*, task.*, alert.*, security.* -----------------------------------------------
-
-
-class SessionCreated(Event, frozen=True, kw_only=True, tag="session.created"):
-    title: str
-    agent: str
-
-
-class SessionUpdated(Event, frozen=True, kw_only=True, tag="session.updated"):
-    title: str
-    archived: bool = False
-
-
-class TaskCreated(Event, frozen=True, kw_only=True, tag="task.created"):
-    task_id: UUID
-    title: str
-    state: str
-
-
-class TaskUpdated(Event, frozen=True, kw_only=True, tag="task.updated"):
-    task_id: UUID
-    version: int
-    fields: list[str]
-
-
-class TaskTransitioned(Event, frozen=True, kw_only=True, tag="task.transitioned"):
-    task_id: UUID
-    old: str
-    new: str
-    version: int
-    cause: str = ""
+# --- alert.*, security.* ------------------------------------------------------------------
 
 
 class AlertRaised(Event, frozen=True, kw_only=True, tag="alert.raised"):
@@ -265,7 +245,9 @@ AnyEvent = (
     | HumanLoopResolved
     | WorkspaceRestored
     | WorkspaceSaved
+    | WorkspaceProgress
     | WorkspaceUnsaved
+    | WorkspaceDamaged
     | WorkerCreated
     | WorkerStep
     | WorkerStopped
@@ -274,6 +256,9 @@ AnyEvent = (
     | WorkerFailed
     | SessionCreated
     | SessionUpdated
+    | SessionForked
+    | SessionRolledBack
+    | SessionImported
     | TaskCreated
     | TaskUpdated
     | TaskTransitioned

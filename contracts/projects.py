@@ -9,6 +9,7 @@ import msgspec
 from contracts.containers import AskedContainer, ContainerChoice
 from contracts.egress import AskedEgress, EgressPolicy
 from contracts.runs import AskedLimits, Page, RunLimits
+from contracts.runtime_manifests import AskedRuntimeManifest, RuntimeManifest
 from contracts.wire import Body, Name, Wire
 from contracts.workers import Cpus, DiskMib, MemoryMib, Pids, WorkerLimits
 
@@ -120,6 +121,8 @@ class CreateApp(Body, frozen=True, kw_only=True):
     """What its sessions may reach, in place of what the project says."""
     container: AskedContainer | None = None
     """What its sessions run in; refused where no manager grants it."""
+    runtime_manifest: AskedRuntimeManifest | None = None
+    """What its sessions' workspaces are made of, besides what they have saved."""
 
 
 class PatchApp(Body, frozen=True, kw_only=True):
@@ -133,6 +136,7 @@ class PatchApp(Body, frozen=True, kw_only=True):
     worker_limits: AskedWorkerLimits | msgspec.UnsetType | None = msgspec.UNSET
     egress: AskedEgress | msgspec.UnsetType | None = msgspec.UNSET
     container: AskedContainer | msgspec.UnsetType | None = msgspec.UNSET
+    runtime_manifest: AskedRuntimeManifest | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class App(Wire, frozen=True, kw_only=True):
@@ -146,6 +150,8 @@ class App(Wire, frozen=True, kw_only=True):
     """None: the project's."""
     container: ContainerChoice | None = None
     """None: the installation's."""
+    runtime_manifest: RuntimeManifest | None = None
+    """None: the project's files are there, and nothing else is done."""
     created_at: datetime.datetime
 
 

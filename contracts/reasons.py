@@ -28,7 +28,14 @@ class Reason(enum.StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
     REQUIRED_PATHS_MISSING = "required_paths_missing"
+    LAYER_CONFLICT = "layer_conflict"
+    RUNTIME_TOO_OLD = "runtime_too_old"
     RESTORE_FAILED = "restore_failed"
+    CHECKOUT_REFUSED = "checkout_refused"
+    CHECKOUT_NOT_FOUND = "checkout_not_found"
+    CHECKOUT_REF_MISSING = "checkout_ref_missing"
+    CHECKOUT_PLACE_TAKEN = "checkout_place_taken"
+    CHECKOUT_FAILED = "checkout_failed"
     EXECUTOR_INTERRUPTED = "executor_interrupted"
     WORKER_LOST = "worker_lost"
     WORKER_START_FAILED = "worker_start_failed"
@@ -99,10 +106,44 @@ ADVICE: dict[Reason, Advice] = {
         "The session's files need more than its disk_mib: raise it, or delete some of them.", False
     ),
     Reason.REQUIRED_PATHS_MISSING: Advice("Add the missing paths to the workspace.", False),
+    Reason.LAYER_CONFLICT: Advice(
+        "The app's conflict_policy is fail: move what the detail names away, or have another"
+        " policy.",
+        False,
+    ),
+    Reason.RUNTIME_TOO_OLD: Advice(
+        "A newer runtime saved the session: raise the app's runtime_version, or roll the session"
+        " back.",
+        False,
+    ),
     Reason.RESTORE_FAILED: Advice("The snapshot could not be restored; see the detail.", True),
+    Reason.CHECKOUT_REFUSED: Advice(
+        "The egress policy does not name the repository, or its host wants a credential: an owner"
+        " runs berth egress set custom --repository HOST/PATH, or berth git set HOST; then retry.",
+        False,
+    ),
+    Reason.CHECKOUT_NOT_FOUND: Advice(
+        "The host shows no such repository: correct its URL, or give the project a credential that"
+        " may read it (berth git set HOST), then begin a new session.",
+        False,
+    ),
+    Reason.CHECKOUT_REF_MISSING: Advice(
+        "The repository has no such branch, tag or commit: begin a new session with another --ref.",
+        False,
+    ),
+    Reason.CHECKOUT_PLACE_TAKEN: Advice(
+        "Files of the app, or of the session, stand where the repository's would: have the app"
+        " seed other paths, or begin a new session.",
+        False,
+    ),
+    Reason.CHECKOUT_FAILED: Advice(
+        "The repository could not be cloned; see the detail for what git said.", True
+    ),
     Reason.EXECUTOR_INTERRUPTED: Advice("The executor was restarted; it is tried again.", True),
     Reason.WORKER_LOST: Advice("The worker was lost; it is tried again.", True),
-    Reason.WORKER_START_FAILED: Advice("The worker did not become ready; see its log.", True),
+    Reason.WORKER_START_FAILED: Advice(
+        "The worker did not become ready: see the detail, and its log.", True
+    ),
     Reason.IMAGE_NOT_ALLOWED: Advice(
         "Give the app an image that is allowed, or have an administrator add it to BERTH_IMAGES.",
         False,
@@ -121,7 +162,8 @@ ADVICE: dict[Reason, Advice] = {
         False,
     ),
     Reason.WORKER_LOST_REPEATEDLY: Advice(
-        "Several workers in a row were lost with this run: look at its limits and at the host.",
+        "Several workers in a row were lost with this run: see the detail, then look at its limits"
+        " and at the host.",
         True,
     ),
     Reason.WORKER_REMOVED: Advice("Its worker was removed by force; retry the run.", True, False),

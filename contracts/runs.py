@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.checkouts import AskedWorkspace
 from contracts.reasons import Reason
 from contracts.wire import Body, PromptText, Wire
 
@@ -108,6 +109,8 @@ class CreateRun(Body, frozen=True, kw_only=True):
     title: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     options: RunOptions = RunOptions()
     task_id: UUID | None = None
+    workspace: AskedWorkspace | None = None
+    """What the new session begins with; not where `session_id` is given."""
 
 
 class Run(Wire, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.checkouts import NO_SOURCE, AskedWorkspace, WorkspaceSource
 from contracts.runs import Page
 from contracts.wire import Body, Name, Wire
 
@@ -25,11 +26,21 @@ class CreateSession(Body, frozen=True, kw_only=True):
     model: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     mode: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     provider_options: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    workspace: AskedWorkspace | None = None
+    """What it begins with. Left out: nothing."""
 
 
 class PatchSession(Body, frozen=True, kw_only=True):
     title: Name | None = None
     archived: bool | None = None
+
+
+class ForkedFrom(Wire, frozen=True, kw_only=True):
+    session_id: UUID
+    snapshot_id: UUID
+    """The other session's."""
+    run_id: UUID | None = None
+    """The last one whose conversation was taken over."""
 
 
 class Session(Wire, frozen=True, kw_only=True):
@@ -45,6 +56,9 @@ class Session(Wire, frozen=True, kw_only=True):
     last_seq: int
     """Of its stream: where a new reader may begin."""
     live_run_id: UUID | None = None
+    forked_from: ForkedFrom | None = None
+    workspace: WorkspaceSource = NO_SOURCE
+    """What its workspace began with."""
     created_at: datetime.datetime
     updated_at: datetime.datetime
 

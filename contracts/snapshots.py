@@ -8,10 +8,11 @@ from uuid import UUID
 import msgspec
 
 from contracts.endpoint import Endpoint
+from contracts.runtime_manifests import CleanupRule, ConflictPolicy
 from contracts.wire import Md5Base64, Sha256, Wire
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
-"""No single upload is larger: packs are ≤ 32 MiB before compression, large files are split."""
+"""No single upload is larger: a pack is closed at 8 MiB, and large files are split."""
 
 ObjectKey = Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
 
@@ -69,6 +70,14 @@ class SnapshotDraft(Wire, frozen=True, kw_only=True):
     files: int
     bytes: int
     new_bytes: int = 0
+    """Uploaded for it."""
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    """Files, links and directories, against what the save was based on: its parent, or a later
+    checkpoint."""
+    packs: list[ObjectKey] = msgspec.field(default_factory=list[ObjectKey])
+    """All that its manifest names, also those that earlier snapshots uploaded."""
 
 
 class RestorePoint(Wire, frozen=True, kw_only=True):
@@ -78,8 +87,30 @@ class RestorePoint(Wire, frozen=True, kw_only=True):
     manifest_sha256: Sha256
 
 
+class LayerFile(Wire, frozen=True, kw_only=True):
+    path: str
+    """Beneath the layer's; empty: it is what stands at the layer's path itself."""
+    size: int = 0
+    sha256: Sha256 | None = None
+    """None: a directory."""
+    executable: bool = False
+    key: ObjectKey | None = None
+    """Of its object; None where `text` is all of it."""
+    text: str | None = None
+
+
+class Layer(Wire, frozen=True, kw_only=True):
+    kind: Literal["seed", "mount"]
+    path: str
+    """Absolute, in the workspace."""
+    unpack: bool = False
+    """Its one file is a tar archive, to be unpacked there."""
+    files: list[LayerFile] = msgspec.field(default_factory=list[LayerFile])
+
+
 class RestorePlan(Wire, frozen=True, kw_only=True):
-    """What a worker restores, best first: a checkpoint of its retried run, then the head.
+    """What a worker restores, best first: a checkpoint of its retried run, then the head; then what
+    its app and its project lay over it.
 
     Empty: a new workspace.
     """
@@ -87,7 +118,14 @@ class RestorePlan(Wire, frozen=True, kw_only=True):
     points: list[RestorePoint] = msgspec.field(default_factory=list[RestorePoint])
     head: UUID | None = None
     """The parent of the next snapshot."""
+    damaged: list[UUID] = msgspec.field(default_factory=list[UUID])
+    """Would have come first; found damaged, they are tried last."""
     required_paths: list[str] = msgspec.field(default_factory=list[str])
+    layers: list[Layer] = msgspec.field(default_factory=list[Layer])
+    cleanup_rules: list[CleanupRule] = msgspec.field(default_factory=list[CleanupRule])
+    protected_paths: list[str] = msgspec.field(default_factory=list[str])
+    conflict_policy: ConflictPolicy = ConflictPolicy.KEEP_SESSION
+    runtime_version: str = ""
 
 
 class AskRestore(Wire, frozen=True, kw_only=True):
@@ -115,7 +153,13 @@ class Snapshot(Wire, frozen=True, kw_only=True):
     attempt: int | None
     files: int
     bytes: int
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    """Files, links and directories, against what it was based on."""
     head: bool
+    damaged: bool = False
+    """A verification found that it cannot be restored whole."""
     created_at: datetime.datetime
 
 

@@ -32,8 +32,8 @@ class Entry(Wire, frozen=True, kw_only=True, tag_field="type"):
 class EventReported(Entry, frozen=True, kw_only=True, tag="event"):
     """An event to append as it is; `run_id` is None for what belongs to the worker alone.
 
-    Only kinds in `control_plane.domain.reports.REPORTABLE` are taken: a worker cannot speak for the
-    control plane.
+    Only kinds in `control_plane.domain.reported_events.REPORTABLE` are taken: a worker cannot
+    speak for the control plane.
     """
 
     run_id: UUID | None = None

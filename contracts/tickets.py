@@ -7,19 +7,23 @@ time. Nothing else lets a gateway reach a worker.
 from typing import Literal
 from uuid import UUID
 
+import msgspec
+
 from contracts.endpoint import Endpoint
 from contracts.terminals import CheckTerminal
 from contracts.wire import Empty, Wire
 
 Audience = Literal[
-    "workspace.read", "worker.logs", "terminal.read", "terminal.write", "terminal.exec"
+    "workspace.read",
+    "workspace.write",
+    "worker.logs",
+    "terminal.read",
+    "terminal.write",
+    "terminal.exec",
 ]
 
 TICKET_HEADER = "x-berth-ticket"
 TICKET_SECONDS = 60
-
-MANAGER_WORKSPACE_FILE = "/internal/v1/workers/{worker_id}/workspace/file"
-"""Of a manager: GET with `?path=`, and a ticket for `workspace.read` in `TICKET_HEADER`."""
 
 MANAGER_WORKER_LOGS = "/internal/v1/workers/{worker_id}/logs"
 """Of a manager: GET with `?bytes=`, and a ticket for `worker.logs`: what a container printed last,
@@ -33,6 +37,12 @@ class AskTicket(Wire, frozen=True, kw_only=True):
 
     session_id: UUID
     audience: Audience
+    operation: str = ""
+    """What of a workspace's files, for the audit."""
+    paths: list[str] = msgspec.field(default_factory=list[str])
+    """Which of them, percent-escaped: whether they may be opened is decided first."""
+    beneath: bool = False
+    """Content of whatever is in them may be given, whatever it is called."""
 
 
 class Ticket(Wire, frozen=True, kw_only=True):
@@ -51,6 +61,8 @@ class Redeemed(Wire, frozen=True, kw_only=True):
     worker_id: UUID
     epoch: int
     audience: Audience
+    withheld: list[str] = msgspec.field(default_factory=list[str])
+    """Patterns of names in a workspace that this caller may not open."""
 
 
 ASK_TICKET = Endpoint("/internal/v1/tickets", AskTicket, Ticket, deadline=5.0)

@@ -3,9 +3,11 @@
 from typing import Literal
 from uuid import UUID
 
+import msgspec
+
 from contracts.event import Event
 
-ExecutorStep = Literal["restore", "link", "validate", "ready", "quiesce", "save", "stop"]
+ExecutorStep = Literal["restore", "link", "validate", "ready", "clone", "quiesce", "save", "stop"]
 
 
 class WorkspaceRestored(Event, frozen=True, kw_only=True, tag="workspace.restored"):
@@ -13,6 +15,8 @@ class WorkspaceRestored(Event, frozen=True, kw_only=True, tag="workspace.restore
     files: int = 0
     bytes: int = 0
     duration_ms: int = 0
+    passed_over: list[UUID] = msgspec.field(default_factory=list[UUID])
+    """Damaged snapshots that would have come first."""
 
 
 class WorkspaceSaved(Event, frozen=True, kw_only=True, tag="workspace.saved"):
@@ -22,6 +26,31 @@ class WorkspaceSaved(Event, frozen=True, kw_only=True, tag="workspace.saved"):
     bytes: int
     new_bytes: int = 0
     """Bytes that were uploaded for it."""
+
+
+class WorkspaceProgress(Event, frozen=True, kw_only=True, tag="workspace.progress"):
+    """Of a save or a restore that takes longer than a second, at most once in a second."""
+
+    phase: Literal["save", "restore"]
+    files: int
+    bytes: int
+    """Of their contents, read or written so far."""
+    total_files: int | None = None
+    """Known of a restore."""
+    total_bytes: int | None = None
+    bytes_per_second: int = 0
+    eta_seconds: float | None = None
+
+
+class WorkspaceDamaged(Event, frozen=True, kw_only=True, tag="workspace.damaged"):
+    """A verification found that a snapshot cannot be restored whole."""
+
+    snapshot_id: UUID
+    head: bool
+    """It is the session's present state; restores prefer the nearest one before it."""
+    findings: int
+    detail: str
+    """The first of them."""
 
 
 class WorkspaceUnsaved(Event, frozen=True, kw_only=True, tag="workspace.unsaved"):

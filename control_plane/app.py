@@ -14,19 +14,25 @@ from litestar.types import Receive, Scope, Send
 from chassis.app import build_litestar
 from chassis.failpoints import arm_from
 from chassis.loop import Loop
-from chassis.metrics import Metrics
 from chassis.objects import ObjectStore
 from chassis.store.check import QUICK, require_store
+from control_plane.loops.collection import collection_loops
 from control_plane.loops.jobs import job_loops
 from control_plane.loops.model_calls import model_call_loops
+from control_plane.loops.project_objects import project_object_loops
 from control_plane.loops.projector import ProjectorLoop
 from control_plane.loops.reconcile import reconcile_loops
 from control_plane.loops.rescue import rescue_loops
+from control_plane.loops.verifications import verification_loops
+from control_plane.metrics import ControlPlaneMetrics
 from control_plane.openapi import document
 from control_plane.routes.answers import provide_answers
 from control_plane.routes.apps import APP_ROUTES
+from control_plane.routes.archives import ARCHIVE_ROUTES
 from control_plane.routes.audit import AUDIT_ROUTES
+from control_plane.routes.branches import BRANCH_ROUTES
 from control_plane.routes.callbacks import CALLBACK_ROUTES
+from control_plane.routes.differences import DIFFERENCE_ROUTES
 from control_plane.routes.egress import EGRESS_ROUTES
 from control_plane.routes.errors import DATABASE_ERRORS
 from control_plane.routes.events import EVENT_ROUTES
@@ -43,6 +49,7 @@ from control_plane.routes.models import MODEL_ROUTES
 from control_plane.routes.objects import OBJECT_ROUTES
 from control_plane.routes.openapi import OPENAPI_ROUTES
 from control_plane.routes.policies import PROVIDED, guard
+from control_plane.routes.project_files import PROJECT_FILE_ROUTES
 from control_plane.routes.projects import PROJECT_ROUTES
 from control_plane.routes.quotas import QUOTA_ROUTES
 from control_plane.routes.refusals import tell_refusal
@@ -57,6 +64,9 @@ from control_plane.routes.tickets import TICKET_ROUTES
 from control_plane.routes.tools import TOOL_ROUTES
 from control_plane.routes.tools_mcp import MCP_ROUTES
 from control_plane.routes.transcripts import TRANSCRIPT_ROUTES
+from control_plane.routes.trees import TREE_ROUTES
+from control_plane.routes.verifications import VERIFICATION_ROUTES
+from control_plane.routes.workspace_files import WORKSPACE_FILE_ROUTES
 from control_plane.services.wakeups import Wakeups
 from control_plane.settings import Settings
 from control_plane.store.database import Database, open_pool
@@ -75,11 +85,15 @@ ROUTES = [
     *JOB_ROUTES,
     *KEY_ROUTES,
     *APP_ROUTES,
+    *ARCHIVE_ROUTES,
     *AUDIT_ROUTES,
+    *BRANCH_ROUTES,
+    *DIFFERENCE_ROUTES,
     *EGRESS_ROUTES,
     *HUMAN_LOOP_ROUTES,
     *OBJECT_ROUTES,
     *PROJECT_ROUTES,
+    *PROJECT_FILE_ROUTES,
     *QUOTA_ROUTES,
     *INSTALLATION_ROUTES,
     *SESSION_WORKER_ROUTES,
@@ -93,6 +107,9 @@ ROUTES = [
     *MCP_ROUTES,
     *TICKET_ROUTES,
     *TRANSCRIPT_ROUTES,
+    *TREE_ROUTES,
+    *WORKSPACE_FILE_ROUTES,
+    *VERIFICATION_ROUTES,
 ]
 
 
@@ -102,7 +119,7 @@ class ControlPlane:
     def __init__(self, settings: Settings, *, store_proven: bool) -> None:
         self._settings = settings
         self._store_proven = store_proven
-        self._metrics = Metrics()
+        self._metrics = ControlPlaneMetrics()
         self._services: Services | None = None
         self._wakeups: Wakeups | None = None
         self._objects: ObjectStore | None = None
@@ -176,8 +193,11 @@ class ControlPlane:
             Loop("tickets", EXPIRY_SECONDS, services.tickets.expire, self._metrics),
             *rescue_loops(services.rescue, self._settings, self._metrics),
             *reconcile_loops(services.reconcile, self._settings, self._metrics),
+            *collection_loops(services.collection, self._metrics),
             *job_loops(services.jobs, self._settings, self._metrics),
             *model_call_loops(services.model_calls, self._metrics),
+            *verification_loops(services.verifying, self._settings, self._metrics),
+            *project_object_loops(services.project_objects, self._metrics),
         ]
 
     async def _check_database(self) -> None:

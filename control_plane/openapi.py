@@ -24,16 +24,17 @@ from contracts.tickets import MOST_LOG_BYTES
 from control_plane.openapi_examples import EXAMPLES, STREAM_EXAMPLE
 from control_plane.openapi_gateway import gateway_paths
 from control_plane.routes.answers import Answers
+from control_plane.routes.contents import Content
 from control_plane.routes.policies import Policy
 
 REF = "#/components/schemas/{name}"
 JSON, SSE, PROBLEM = "application/json", "text/event-stream", "application/problem+json"
 BYTES = "application/octet-stream"
 
-WORKSPACE_FILE = "/api/v1/session-workers/{session_id}/workspace/file"
 WORKER_LOGS = "/api/v1/session-workers/{session_id}/logs"
 """The gateway's own."""
 
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PLACES = {PathParameter: "path", QueryParameter: "query", HeaderParameter: "header"}
 
 
@@ -56,7 +57,6 @@ class Describer:
 def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
     describer = Describer()
     paths: dict[str, dict[str, Any]] = {
-        WORKSPACE_FILE: {"get": _workspace_file()},
         WORKER_LOGS: {"get": _worker_logs()},
     }
     paths |= gateway_paths(describer.schema, _problem())
@@ -83,37 +83,6 @@ def document(handlers: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
-        },
-    }
-
-
-def _workspace_file() -> dict[str, Any]:
-    return {
-        "operationId": "download_workspace_file",
-        "tags": ["session-workers"],
-        "description": "One file of the workspace, as it is now: 409 while no worker runs.",
-        "parameters": [
-            {
-                "name": "session_id",
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string", "format": "uuid"},
-            },
-            {
-                "name": "path",
-                "in": "query",
-                "required": True,
-                "description": "Of a plain file, relative to the workspace; no link is followed",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 4096},
-                "example": "src/main.py",
-            },
-        ],
-        "responses": {
-            "200": {
-                "description": "The file's bytes, as an attachment",
-                "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
-            },
-            "default": _problem(),
         },
     }
 
@@ -180,6 +149,9 @@ def _operation(handler: HTTPRouteHandler, describer: Describer, *, alias: bool) 
     for hint in hints.values():
         if _marker(hint, (BodyKwarg,)) is not None:
             operation["requestBody"] = _body(get_args(hint)[0], describer)
+    if takes := handler.opt.get("takes_bytes"):
+        kind = BYTES if takes is True else takes
+        operation["requestBody"] = {"required": True, "content": {kind: _BINARY}}
     policy: Policy = handler.opt["policy"]
     if policy.caller == "anyone":
         operation["security"] = []
@@ -270,6 +242,15 @@ def _answers(
         return {status: {"description": "Server-Sent Events", "content": _sse()}}
     if kind in (None, type(None)):
         return {status: {"description": "Done"}}
+    if kind is Content:
+        whole = {"description": "Bytes", "content": {BYTES: _BINARY}}
+        if "asked_range" not in hints:
+            return {status: whole}
+        return {
+            status: whole,
+            "206": {**whole, "description": "The range that was asked for"},
+            "304": {"description": "It still has this ETag"},
+        }
     content: dict[str, Any] = {"schema": describer.schema(kind)}
     if kind.__name__ in EXAMPLES:
         content["example"] = EXAMPLES[kind.__name__]

@@ -1,9 +1,10 @@
-"""What the gateway answers by itself, described by hand: terminals and commands."""
+"""What the gateway answers by itself, described by hand: terminals, commands, changed files."""
 
 from collections.abc import Callable
 from typing import Any
 
 from contracts.terminals import ExecCommand, Executed
+from control_plane.openapi_files import file_paths
 
 TERMINAL = "/api/v1/session-workers/{session_id}/tty"
 EXEC = "/api/v1/session-workers/{session_id}/tty/exec"
@@ -34,7 +35,11 @@ def gateway_paths(
     schema: Callable[[Any], dict[str, Any]], problem: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """`schema` describes a type, `problem` is the answer to whatever was refused."""
-    return {TERMINAL: {"get": _terminal(problem)}, EXEC: {"post": _exec(schema, problem)}}
+    return {
+        TERMINAL: {"get": _terminal(problem)},
+        EXEC: {"post": _exec(schema, problem)},
+        **file_paths(schema, problem),
+    }
 
 
 def _terminal(problem: dict[str, Any]) -> dict[str, Any]:

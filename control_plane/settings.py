@@ -12,9 +12,11 @@ from control_plane.domain.git_keys import GitKeys
 from control_plane.domain.line import Policy
 from control_plane.domain.model_hosts import ModelHosts
 from control_plane.domain.model_keys import ModelKeys, secret_of
+from control_plane.domain.packs import Retention
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
+SENSITIVE = [".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx"]
 PROVIDERS = ["api.anthropic.com", "api.openai.com"]
 
 
@@ -64,6 +66,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     git_answer_mib: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 4096
     """One clone or fetch, at most."""
 
+    import_mib: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 16384
+    """A session's archive, at most; the gateway's BERTH_MAX_IMPORT_BYTES is another limit to it."""
+
+    sensitive_names: list[str] = msgspec.field(default_factory=SENSITIVE.copy)
+    """Files of such names, and what is in directories of such names, are for owners: `*` stands for
+    any characters.
+    """
+    project_file_mib: Annotated[int, msgspec.Meta(ge=1, le=64)] = 64
+    """One file of a project; the gateway's BERTH_MAX_BODY_BYTES is another limit to it."""
+    project_files_mib: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 1024
+    """All files of one project."""
+    project_files_count: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
+    """Files and directories of one project; its sessions get all of them."""
+    project_files_grace_seconds: Seconds = 3600.0
+    """Content that no file names is condemned after so long, and deleted after as long again."""
+
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8010
     pool_size: Annotated[int, msgspec.Meta(ge=2, le=200)] = 12
@@ -99,6 +117,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a job over many workers has not reached by then is told as timed out."""
     save_overdue_seconds: Seconds = 900.0
     """A worker that wrote so long ago and has not saved since is asked to."""
+    keep_checkpoints_seconds: Seconds = 86_400.0
+    """Checkpoints go so long after their run has ended; its last snapshot stays."""
+    keep_side_snapshots_seconds: Seconds = 2_592_000.0
+    """What superseded workers saved aside goes so long after."""
+    condemn_packs_after_seconds: Seconds = 86_400.0
+    """An upload that no snapshot names after so long is condemned: longer than any save takes."""
+    delete_packs_after_seconds: Seconds = 86_400.0
+    """What is condemned is deleted so long after, unless a snapshot names it again."""
+    verify_mib_per_second: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 64
+    """What a verification of workspaces reads from the object store, at most, in each replica."""
     cancel_grace_seconds: Seconds = 5.0
     """What an agent has to end its turn by itself before its processes are ended."""
     cancel_deadline_seconds: Seconds = 45.0
@@ -123,6 +151,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         # each raises ValueError for what it cannot use
         _ = self.object_store, self.allowed_model_hosts, self.model_keys, self.named_git_hosts
+        for pattern in self.sensitive_names:
+            if not 0 < len(pattern) <= 100 or "/" in pattern or pattern.count("*") > 4:
+                expected = "a name of 1 to 100 characters without /, with at most 4 *"
+                raise ValueError(f"sensitive_names: {pattern!r}: expected {expected}")
 
     @property
     def object_store(self) -> StoreAccess:
@@ -159,6 +191,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             backoff_base=self.backoff_base_seconds,
             backoff_cap=self.backoff_cap_seconds,
             max_losses=self.max_losses,
+        )
+
+    @property
+    def retention(self) -> Retention:
+        return Retention(
+            checkpoints=self.keep_checkpoints_seconds,
+            sides=self.keep_side_snapshots_seconds,
+            condemn=self.condemn_packs_after_seconds,
+            delete=self.delete_packs_after_seconds,
         )
 
     @property

@@ -99,14 +99,14 @@ SERVICES = Own(
     "berth:latest",
     "deploy/Dockerfile",
     (
-        "deploy/ready.py", "requirements-services.lock", "contracts", "chassis", "sql",
+        "deploy/ready.py", "requirements-services.lock", "contracts", "chassis", "snapshots", "sql",
         "control_plane", "executor_manager", "gateway", "cli",
     ),
 )  # fmt: skip
 EXECUTOR = Own(
     "berth-executor:latest",
     "deploy/Dockerfile.executor",
-    ("requirements-executor.lock", "contracts", "chassis", "executor", "scripted"),
+    ("requirements-executor.lock", "contracts", "chassis", "snapshots", "executor", "scripted"),
 )
 
 

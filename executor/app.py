@@ -14,7 +14,7 @@ from executor.notes import Notes
 from executor.relay import Relay
 from executor.reporter import Reporter
 from executor.routes.control import control_routes
-from executor.routes.files import file_routes
+from executor.routes.files import FileRoutes
 from executor.routes.terminals import terminal_routes
 from executor.services.agent_data import AgentData
 from executor.services.executor import Executor
@@ -25,8 +25,8 @@ from executor.settings import Settings
 from executor.spool import Spool, SpoolIdentity, SpoolRefused, host_boot_id
 from executor.status import Status
 from executor.threads import AgentThreads
-from executor.workspace.saving import Limits
 from executor.workspace.tree import Tree
+from snapshots.manifest import Limits
 
 _log = get_logger()
 
@@ -38,7 +38,7 @@ class App:
         self.router = Router(
             [
                 *control_routes(self._frontage),
-                *file_routes(self._frontage.read_file),
+                *FileRoutes(self._frontage.files).routes(),
                 *terminal_routes(self._frontage.attach, self._frontage.run_command),
             ]
         )
@@ -48,7 +48,7 @@ class App:
         self, listener: socket.socket, *, graceful_seconds: float = 10.0
     ) -> AsyncGenerator[None]:
         """Answers and works within; at its end it finishes what was asked, then ends the work."""
-        server = Server(self.router)
+        server = Server(self.router, self.router.streams)
         await server.open(listener)
         try:
             async with self._working():

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -37,16 +37,23 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     """Names in lower case."""
     body: bytes = b""
+    content: AsyncIterator[bytes] | None = None
+    """Of a route that takes its body as it comes. Raises `BerthError` where it ends too early, is
+    too large or too slow."""
     left: Callable[[], Awaitable[None]] | None = None
     """Returns when whoever asked has gone; for work that nobody else wants."""
 
-    def parameter(self, name: str) -> str:
-        """Raises `BerthError` if it is not there exactly once."""
-        found = parse_qs(self.query, keep_blank_values=True).get(name, [])
-        if len(found) != 1:
-            detail = f"{name}: expected once in the query"
-            raise BerthError(Code.VALIDATION, detail, field=name, expected="once in the query")
-        return found[0]
+    def parameters(self) -> dict[str, bytes]:
+        """Raises `BerthError` for one that is there more than once."""
+        found: dict[str, bytes] = {}
+        for part in self.query.split("&") if self.query else []:
+            name, _, value = part.partition("=")
+            if name in found:
+                expected = "once in the query"
+                detail = f"{name}: expected {expected}"
+                raise BerthError(Code.VALIDATION, detail, field=name, expected=expected)
+            found[name] = unquote_to_bytes(value.replace("+", " "))
+        return found
 
 
 class Chunks(Protocol):
@@ -58,7 +65,8 @@ class Chunks(Protocol):
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that are made while they are sent: exactly `size` of them, or the answer is cut."""
 
-    size: int
+    size: int | None
+    """None: nobody knows before; then the end is told."""
     chunks: Chunks
 
 
@@ -78,6 +86,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     request: type[Any] | None = None
     response: type[Any] | None = None
     handle: Callable[[Request], Awaitable[Answer]]
+    streamed: bool = False
+    """It takes its body as it comes."""
 
 
 def typed(endpoint: Endpoint[Req, Res], call: Callable[[Req], Awaitable[Res]]) -> Route:
@@ -101,6 +111,9 @@ class Router:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
+
+    def streams(self, method: str, path: str) -> bool:
+        return any(one.streamed for one in self.routes if (one.method, one.path) == (method, path))
 
     async def __call__(self, request: Request) -> Answer:
         started = time.perf_counter()

@@ -6,11 +6,12 @@ more is accepted, idle connections are closed, and what is under way has a while
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 
 import h11
+import msgspec
 
 from chassis.duplex import Duplex
 from chassis.errors import BerthError
@@ -32,6 +33,11 @@ SEND_SECONDS = 30.0
 """Until whoever asked has taken up to `CHUNK_BYTES` of the answer."""
 
 BODY_BYTES = 10_000_000
+STREAM_BYTES = 8 * 1024 * 1024 * 1024
+"""Of a body that is taken as it comes; each of its pieces has `BODY_SECONDS`."""
+
+LINGER_SECONDS = 10.0
+"""After a refusal in the middle of a body: whoever sends it must see the answer first."""
 
 Handler = Callable[[Request], Awaitable[Answer]]
 Talk = Callable[[Duplex], Awaitable[None]]
@@ -40,8 +46,13 @@ _log = get_logger()
 
 
 class Server:
-    def __init__(self, handler: Handler) -> None:
+    """`streams(method, path)` says which bodies are not read before the handler is asked."""
+
+    def __init__(
+        self, handler: Handler, streams: Callable[[str, str], bool] = lambda _method, _path: False
+    ) -> None:
         self._handler = handler
+        self._streams = streams
         self._server: asyncio.Server | None = None
         self._path = Path()
         self._idle: set[asyncio.Task[None]] = set()
@@ -100,6 +111,17 @@ class Server:
             seconds = KEEP_IDLE_SECONDS
 
     async def _exchange(self, wire: Wire, head: h11.Request) -> None:
+        path, _, query = head.target.decode("ascii").partition("?")
+        request = Request(
+            method=head.method.decode("ascii"),
+            path=path,
+            query=query,
+            headers=fields_of(head),
+            left=wire.departure,
+        )
+        if self._streams(request.method, path):
+            await self._exchange_stream(wire, request)
+            return
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await wire.body(head, limit=BODY_BYTES)
@@ -107,20 +129,22 @@ class Server:
             refusal = problem_answer(BerthError(Code.TOO_LARGE, str(error)))
             await _send(wire, refusal, last=True)
             return
-        path, _, query = head.target.decode("ascii").partition("?")
-        request = Request(
-            method=head.method.decode("ascii"),
-            path=path,
-            query=query,
-            headers=fields_of(head),
-            body=body,
-            left=wire.departure,
-        )
-        answer = await self._handler(request)
+        answer = await self._handler(msgspec.structs.replace(request, body=body))
         if answer.talk is not None:
             await self._talk_on(wire, head, answer.talk)
         else:
             await _send(wire, answer, last=self._ending)
+
+    async def _exchange_stream(self, wire: Wire, request: Request) -> None:
+        content = _content(wire)
+        async with aclosing(content):
+            answer = await self._handler(msgspec.structs.replace(request, content=content))
+        unread = wire.unread
+        await _send(wire, answer, last=self._ending or unread)
+        if unread:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    await wire.pass_over()
 
     async def _talk_on(self, wire: Wire, head: h11.Request, talk: Talk) -> None:
         """A WebSocket has no end of its own to wait for: the server's end cuts it."""
@@ -147,6 +171,26 @@ class Server:
         self._busy.discard(task)
 
 
+async def _content(wire: Wire) -> AsyncGenerator[bytes]:
+    """A body's pieces. Raises `BerthError`."""
+    size = 0
+    while wire.unread:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                event = await wire.event()
+        except TimeoutError as error:
+            detail = f"the body was silent for {BODY_SECONDS:g} s"
+            raise BerthError(Code.VALIDATION, detail, field="body", expected="a body") from error
+        except (OSError, h11.RemoteProtocolError) as error:
+            detail = "the body ended before its end"
+            raise BerthError(Code.VALIDATION, detail, field="body", expected="all of it") from error
+        if isinstance(event, h11.Data):
+            size += len(event.data)
+            if size > STREAM_BYTES:
+                raise BerthError(Code.TOO_LARGE, f"a body has at most {STREAM_BYTES} bytes")
+            yield bytes(event.data)
+
+
 async def _head(wire: Wire, seconds: float) -> h11.Request | None:
     """None at the connection's end."""
     try:
@@ -163,7 +207,9 @@ async def _send(wire: Wire, answer: Answer, *, last: bool) -> None:
     """`last`: nothing more is served on this connection."""
     body = answer.body
     size = body.size if isinstance(body, Stream) else len(body)
-    headers = [*answer.headers.items(), ("content-length", str(size))]
+    headers = [*answer.headers.items()]
+    if size is not None:
+        headers.append(("content-length", str(size)))
     if last:
         headers.append(("connection", "close"))
     head = h11.Response(status_code=answer.status, headers=headers)

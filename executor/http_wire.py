@@ -1,13 +1,15 @@
 """HTTP/1.1 on a stream, for both of its ends: h11's events, with limits while reading."""
 
 import asyncio
+from contextlib import suppress
 
 import h11
 
 from chassis.duplex import Duplex
 
-HEAD_BYTES = 16 * 1024
-"""A request's or an answer's first line and headers, together."""
+HEAD_BYTES = 48 * 1024
+"""A request's or an answer's first line and headers, together: two paths with every byte escaped
+fit."""
 
 CHUNK_BYTES = 256 * 1024
 
@@ -76,6 +78,17 @@ class Wire:
             self.http.receive_data(content)
             if len(self.http.trailing_data[0]) > HEAD_BYTES:
                 raise h11.RemoteProtocolError("pipelined messages are not served")
+
+    @property
+    def unread(self) -> bool:
+        """There is more of the present message's body."""
+        return self.http.their_state is h11.SEND_BODY
+
+    async def pass_over(self) -> None:
+        """Reads the rest of a body that nobody wants, until its end or the sender's."""
+        with suppress(OSError, h11.RemoteProtocolError):
+            while self.unread:
+                await self.event()
 
     def again(self) -> bool:
         """Whether another message may follow on this connection; then it is ready for it."""

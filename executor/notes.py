@@ -10,13 +10,25 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.reasons import Reason
 from contracts.snapshots import SnapshotKind
 from executor.segments import replace_file
+from executor.workspace.index import Index
 
 T = TypeVar("T")
 
 REMEMBERED = 1000
 """Commands and attempts: far more than an epoch sees, so that a redelivery is always known."""
+
+
+class Layered(msgspec.Struct, frozen=True, kw_only=True):
+    """What was laid over the workspace. `blocked`: no run may start."""
+
+    mounts: list[str] = msgspec.field(default_factory=list[str])
+    """Absolute paths that belong to layers: no snapshot has them."""
+    blocked: Reason | None = None
+    detail: str = ""
+    warnings: list[str] = msgspec.field(default_factory=list[str])
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +37,8 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_id: UUID | None
     type: SnapshotKind | None = None
     missing_paths: list[str] = msgspec.field(default_factory=list[str])
+    required_paths: list[str] = msgspec.field(default_factory=list[str])
+    layered: Layered = msgspec.field(default_factory=Layered)
 
 
 class AttemptNote(msgspec.Struct, frozen=True):
@@ -46,6 +60,7 @@ class Notes:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.index = Index(directory / "workspace.index")
         self._journal = self._read("journal.json", Journal) or Journal()
 
     @property
@@ -64,19 +79,6 @@ class Notes:
 
     def begin_restore(self) -> None:
         self._write("restoring.json", True)
-
-    @property
-    def base_manifest(self) -> bytes | None:
-        """The last manifest that was restored or uploaded, as it is stored."""
-        path = self._directory / "base.manifest"
-        return path.read_bytes() if path.exists() else None
-
-    @base_manifest.setter
-    def base_manifest(self, stored: bytes) -> None:
-        replace_file(self._directory / "base.manifest", stored)
-
-    def forget_base(self) -> None:
-        (self._directory / "base.manifest").unlink(missing_ok=True)
 
     @property
     def live(self) -> list[AttemptNote]:

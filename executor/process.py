@@ -11,6 +11,7 @@ from chassis.logs import bound, configure_logging, get_logger
 from chassis.settings import SettingsError, load
 from chassis.telemetry import configure_tracing, stop_tracing
 from executor import warm
+from executor.allocation import keep_for_packs
 from executor.app import App
 from executor.call_filter import refuse_calls
 from executor.settings import Settings
@@ -26,6 +27,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     refuse_calls()  # before there is another thread
+    keep_for_packs()
     configure_logging("executor", settings.log_level)
     _configure_tracing(settings.trace_exporter)
     arm_from(settings.failpoints)

@@ -6,15 +6,17 @@ for the store's own host; the relay restores it.
 
 import asyncio
 import random
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from chassis.calls import Calls, Outgoing, Unreachable, Unreadable
+from chassis.calls import Calls, Unreachable, Unreadable
 from chassis.errors import CallFailed
 from contracts.endpoint import Endpoint
 from contracts.snapshots import Signed
 from executor.http_calls import UnixCalls
+from executor.object_calls import Content, Object, ObjectCalls
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -22,6 +24,7 @@ Res = TypeVar("Res")
 OBJECT_SECONDS = 120.0
 """For one object: 64 MiB at about 0.5 MiB/s."""
 
+WHOLE = 200
 REFUSAL_BYTES = 64 * 1024
 """The most that is read of an answer that is no object."""
 
@@ -48,6 +51,7 @@ class Relay:
     def __init__(self, control_dir: Path, worker_id: str) -> None:
         self._path = {"worker_id": worker_id}
         self._socket = UnixCalls(str(control_dir / "relay.sock"))
+        self._objects = ObjectCalls(str(control_dir / "relay.sock"))
         self._calls = Calls(self._socket, target="control_plane")
         # reports are tried again by the sender, which must see every failure
         self._reports = Calls(self._socket, target="control_plane", attempts=1)
@@ -73,40 +77,47 @@ class Relay:
             attempt += 1
             await asyncio.sleep(pause(attempt))
 
-    async def put(self, signed: Signed, content: bytes) -> None:
+    async def put(self, signed: Signed, content: Content) -> None:
         """Raises `ObjectFailed`."""
-        await self._object("PUT", signed, content, REFUSAL_BYTES)
+        await _answered(self._objects.put(object_target(signed.url), signed.headers, content))
 
-    async def get(self, signed: Signed, *, limit: int) -> bytes:
-        """Raises `ObjectFailed`, also for an object of more than `limit` bytes."""
-        content = await self._object("GET", signed, None, max(limit, REFUSAL_BYTES))
+    async def get(
+        self, signed: Signed, *, limit: int, stretch: tuple[int, int] | None = None
+    ) -> bytearray:
+        """All of it, or of a `stretch` (offset, length) only that.
+
+        Raises `ObjectFailed`, also for an object of more than `limit` bytes.
+        """
+        headers = dict(signed.headers)
+        if stretch is not None:
+            offset, length = stretch
+            headers["range"] = f"bytes={offset}-{offset + length - 1}"
+        reach = max(limit, REFUSAL_BYTES)
+        answer = await _answered(self._objects.get(object_target(signed.url), headers, limit=reach))
+        content = answer.content
+        if stretch is not None and answer.status == WHOLE:
+            # a store that knows no ranges
+            content = content[stretch[0] : sum(stretch)]
         if len(content) > limit:
             raise ObjectFailed(200, f"larger than {limit} bytes")
         return content
 
     async def aclose(self) -> None:
         await self._socket.aclose()
+        await self._objects.aclose()
 
-    async def _object(
-        self, method: str, signed: Signed, content: bytes | None, limit: int
-    ) -> bytes:
-        request = Outgoing(
-            method=method,
-            path=object_target(signed.url),
-            headers=dict(signed.headers),
-            content=content,
-            idempotent=True,
-        )
-        try:
-            async with asyncio.timeout(OBJECT_SECONDS):
-                answer = await self._socket.exchange(request, limit=limit)
-        except (TimeoutError, Unreachable) as error:
-            raise ObjectFailed(0, repr(error)) from error
-        except Unreadable as error:
-            raise ObjectFailed(200, str(error)) from error
-        if not answer.good:
-            raise ObjectFailed(answer.status, answer.content.decode(errors="replace")[:300])
-        return answer.content
+
+async def _answered(exchange: Awaitable[Object]) -> Object:
+    try:
+        async with asyncio.timeout(OBJECT_SECONDS):
+            answer = await exchange
+    except (TimeoutError, Unreachable) as error:
+        raise ObjectFailed(0, repr(error)) from error
+    except Unreadable as error:
+        raise ObjectFailed(WHOLE, str(error)) from error
+    if not 200 <= answer.status < 300:
+        raise ObjectFailed(answer.status, answer.content.decode(errors="replace")[:300])
+    return answer
 
 
 def object_target(url: str) -> str:

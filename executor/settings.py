@@ -46,7 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a superseded worker tries to save aside."""
     spool_max_bytes: int = 256 * 1024 * 1024
     max_entries: int = 2_000_000
-    """Files, directories and links in a workspace."""
+    """Files, directories and links in a workspace. Its manifest is one object of at most 64 MiB,
+    about a million files with content: what is beyond is refused as `too_many_entries`."""
     max_bytes: int = 100 * 1024 * 1024 * 1024
     disk_bytes: int | None = None
     """The workspace's limit, where the kernel holds none: it is measured while an agent runs, and

@@ -13,7 +13,7 @@ class Status:
     """`busy` is set apart from the phase: a run comes and goes while the executor is ready."""
 
     def __init__(self, clock: Clock) -> None:
-        self.reason = ""
+        self.reason = self.detail = ""
         self._phase = ExecutorPhase.STARTING
         self._busy = False
         self._uses = 0
@@ -42,9 +42,10 @@ class Status:
             return 0.0
         return self._clock.monotonic() - self._idle_since
 
-    def enter(self, phase: ExecutorPhase, reason: str = "") -> None:
+    def enter(self, phase: ExecutorPhase, reason: str = "", detail: str = "") -> None:
         self._phase = phase
         self.reason = reason
+        self.detail = detail
         self._idle_since = self._clock.monotonic()
 
     def touch(self) -> None:

@@ -81,7 +81,13 @@ async def _seen_through(running: asyncio.Future[T]) -> T:
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait({running})
+        while not running.done():
+            # whoever gave up may be told so again: a task within a task that is cancelled
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({running})
+        if not running.cancelled():
+            # nobody is left who would hear of its failure
+            running.exception()
         raise
 
 

@@ -12,13 +12,15 @@ from chassis.client import ServiceClient
 from chassis.settings import SettingsError
 from contracts.relay import RelayRoutes
 from executor_manager.containers.backend import ContainerBackend, Limits
-from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_backend import DockerBackend
 from executor_manager.containers.docker_configuration import DockerOptions
 from executor_manager.containers.docker_disks import DiskOptions
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 from executor_manager.containers.places import Owner
-from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.containers.process import ProcessBackend
 from executor_manager.containers.procfs import boot_id
+from executor_manager.containers.program import Program
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services.activation import Activation, Patience
 from executor_manager.services.agent_upstreams import load_upstreams

@@ -20,16 +20,17 @@ from contracts.errors import Code
 from gateway.admission import Admission
 from gateway.auth import Callers
 from gateway.cors import Cors
-from gateway.paths import is_routed
-from gateway.routes import exec as commands
-from gateway.routes import terminal, workspace
+from gateway.paths import is_routed, of_worker
+from gateway.routes import terminal
 from gateway.routes.exec import Commands
+from gateway.routes.files import Files
+from gateway.routes.logs import Logs
 from gateway.routes.portal import Portal
 from gateway.routes.proxy import Proxy
 from gateway.routes.terminal import Terminals
-from gateway.routes.workspace import WorkerBytes
 from gateway.settings import Settings
 from gateway.tickets import Tickets
+from gateway.visits import Visits
 
 _OWN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/api/v1/healthz"})
 
@@ -46,7 +47,8 @@ class Gateway:
         self._clock = clock
         self._portal = Portal(settings.portal_dir) if settings.portal_dir else None
         self._proxy: Proxy | None = None
-        self._files: WorkerBytes | None = None
+        self._files: Files | None = None
+        self._logs: Logs | None = None
         self._commands: Commands | None = None
         self._terminals: Terminals | None = None
         self._upstream: aiohttp.ClientSession | None = None
@@ -88,29 +90,31 @@ class Gateway:
     async def _pass(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         assert self._proxy is not None  # noqa: S101  # requests come after the startup
         assert self._files is not None  # noqa: S101  # as above
+        assert self._logs is not None  # noqa: S101  # as above
         assert self._commands is not None  # noqa: S101  # as above
-        path = scope["raw_path"]
-        if (read := workspace.session_of(path)) is not None:
-            await self._files(*read, scope, receive, send)
-        elif (session_id := commands.session_of(path)) is not None:
-            await self._commands(session_id, scope, receive, send)
-        elif terminal.session_of(path) is not None:
-            terminal.refuse_plain(scope)
-        else:
-            await self._proxy(scope, receive, send)
+        match of_worker(scope["raw_path"]):
+            case session_id, "workspace", operation if operation:
+                await self._files(session_id, operation, scope, receive, send)
+            case session_id, "logs", "":
+                await self._logs(session_id, scope, receive, send)
+            case session_id, "tty", "exec":
+                await self._commands(session_id, scope, receive, send)
+            case _, "tty", "":
+                terminal.refuse_plain(scope)
+            case _:
+                await self._proxy(scope, receive, send)
 
     async def _pass_socket(self, scope: WebSocketScope, receive: Receive, send: Send) -> None:
         assert self._terminals is not None  # noqa: S101  # as above
         try:
-            routed = is_routed(scope["raw_path"])
-            session_id = terminal.session_of(scope["raw_path"]) if routed else None
-            if session_id is None:
+            found = of_worker(scope["raw_path"]) if is_routed(scope["raw_path"]) else None
+            if found is None or found[1:] != ("tty", ""):
                 raise NotFound(Code.NOT_FOUND, "there is no WebSocket under this path")
         except BerthError as error:
             await receive()
             await refuse(send, error)
         else:
-            await self._terminals(session_id, scope, receive, send)
+            await self._terminals(found[0], scope, receive, send)
 
     @asynccontextmanager
     async def _running(self, _app: Litestar) -> AsyncGenerator[None]:
@@ -130,12 +134,10 @@ class Gateway:
             )
             self._proxy = Proxy(settings, admission=admission, upstream=upstream)
             tickets = Tickets(control_plane)
-            self._files = WorkerBytes(
-                settings, admission=admission, tickets=tickets, upstream=upstream
-            )
-            self._commands = Commands(
-                settings, admission=admission, tickets=tickets, upstream=upstream
-            )
+            visits = Visits(settings, admission=admission, tickets=tickets, upstream=upstream)
+            self._files = Files(settings, visits=visits, proxy=self._proxy)
+            self._logs = Logs(visits)
+            self._commands = Commands(visits)
             self._terminals = Terminals(settings, admission=admission, tickets=tickets)
             yield
 

@@ -16,6 +16,7 @@ _SENT_HEADERS = [
     b"if-none-match",
     b"last-event-id",
     b"prefer",
+    b"range",
     b"traceparent",
     b"x-api-key",
     b"x-request-id",

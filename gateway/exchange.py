@@ -18,34 +18,6 @@ from contracts.errors import Code
 Ending = Literal["late", "left", "stopping"]
 
 
-class Patience:
-    """An async context; inside, a TimeoutError comes out of whatever is awaited when it ends."""
-
-    def __init__(self) -> None:
-        self.ending: Ending = "late"
-        self._timeout = asyncio.timeout(None)
-
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._timeout.__aexit__(kind, error, traceback)
-
-    def extend(self, seconds: float) -> None:
-        if self.ending == "late" and not self._timeout.expired():
-            self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
-
-    def end(self, ending: Ending) -> None:
-        self.extend(0)
-        self.ending = ending
-
-
 class ClientBody:
     """What the client sends, cut at the limit whatever its headers promised."""
 
@@ -67,6 +39,13 @@ class ClientBody:
             return self._all(chunk)
         self.sent.set()
         return chunk or None
+
+    async def whole(self) -> bytes:
+        chunks: list[bytes] = []
+        while self._more:
+            chunks.append(await self._next())
+        self.sent.set()
+        return b"".join(chunks)
 
     async def departure(self) -> None:
         """Returns when the client is gone."""
@@ -102,3 +81,44 @@ class ClientBody:
         # kept as well: the upstream client wraps what a body raises
         self.error = BerthError(code, detail)
         return self.error
+
+
+class Patience:
+    """An async context; inside, a TimeoutError comes out of whatever is awaited when it ends."""
+
+    def __init__(self, body: ClientBody, seconds: float) -> None:
+        """`seconds` from the body's end on."""
+        self.ending: Ending = "late"
+        self._body = body
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(None)
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self._timeout.__aexit__(kind, error, traceback)
+
+    def extend(self, seconds: float) -> None:
+        if self.ending == "late" and not self._timeout.expired():
+            self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def end(self, ending: Ending) -> None:
+        self.extend(0)
+        self.ending = ending
+
+    async def _watch(self) -> None:
+        await self._body.sent.wait()
+        self.extend(self._seconds)
+        await self._body.departure()
+        self.end("left")

@@ -23,6 +23,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] = 600
     """For one key in one gateway process, unless the key has a limit of its own."""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024 * 1024
+    max_import_bytes: Annotated[int, msgspec.Meta(ge=1)] = 16 * 1024 * 1024 * 1024
+    """Of a session's archive, which streams through."""
+    max_upload_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
+    """One file that is written into a workspace, or one upload."""
     cors_origins: list[str] = []
     """Origins of browsers' pages that may call; `*` for all. Empty: only the gateway's own."""
     portal_dir: Path | None = None

@@ -45,6 +45,12 @@ class Answer:
             self._between_events = tail == b"\n\n"
         await self.say_bye()
 
+    async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """An answer of our own."""
+        sized = [*headers, (b"content-length", b"%d" % len(body))]
+        await self._start(status, sized)
+        await self._body(body, more=False)
+
     def stop(self) -> None:
         """The gateway stops: an event stream ends at its next gap, anything else by itself."""
         self._stopping = True

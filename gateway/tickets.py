@@ -1,13 +1,11 @@
 """Tickets to a worker's bytes, asked of the control plane in the caller's name."""
 
-from uuid import UUID
-
 from chassis.auth import IDENTITY_HEADER
 from chassis.client import ServiceClient
 from chassis.errors import BerthError, CallFailed, DependencyUnavailable
 from chassis.retelling import retold
 from contracts.terminals import CheckTerminal
-from contracts.tickets import ASK_TICKET, CHECK_TERMINAL, AskTicket, Audience, Ticket
+from contracts.tickets import ASK_TICKET, CHECK_TERMINAL, AskTicket, Ticket
 from gateway.auth import Caller
 
 
@@ -15,11 +13,10 @@ class Tickets:
     def __init__(self, control_plane: ServiceClient) -> None:
         self._control_plane = control_plane
 
-    async def ask(self, session_id: UUID, audience: Audience, caller: Caller) -> Ticket:
+    async def ask(self, asked: AskTicket, caller: Caller) -> Ticket:
         """Raises `BerthError`, and `CallFailed` where there was no answer."""
-        ask = AskTicket(session_id=session_id, audience=audience)
         try:
-            return await self._control_plane.call(ASK_TICKET, ask, headers=_named(caller))
+            return await self._control_plane.call(ASK_TICKET, asked, headers=_named(caller))
         except CallFailed as failure:
             raise _refusal(failure) from failure
 

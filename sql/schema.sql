@@ -83,7 +83,8 @@ CREATE TABLE public.apps (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     worker_limits jsonb DEFAULT '{}'::jsonb NOT NULL,
     egress jsonb DEFAULT '{}'::jsonb NOT NULL,
-    container jsonb DEFAULT '{}'::jsonb NOT NULL
+    container jsonb DEFAULT '{}'::jsonb NOT NULL,
+    runtime_manifest jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 CREATE TABLE public.audit (
     id uuid NOT NULL,
@@ -93,6 +94,28 @@ CREATE TABLE public.audit (
     target text DEFAULT ''::text NOT NULL,
     detail jsonb DEFAULT '{}'::jsonb NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL
+);
+CREATE TABLE public.branches (
+    session_id uuid NOT NULL,
+    begins_at bigint NOT NULL,
+    project_id uuid NOT NULL,
+    from_session_id uuid NOT NULL,
+    from_seq bigint NOT NULL,
+    from_line bigint NOT NULL,
+    from_until bigint,
+    snapshot_id uuid NOT NULL,
+    run_id uuid,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+CREATE TABLE public.collections (
+    one boolean DEFAULT true NOT NULL,
+    packs_known_at timestamp with time zone,
+    looked_at text DEFAULT ''::text NOT NULL,
+    listed text DEFAULT ''::text NOT NULL,
+    holder uuid,
+    held_until timestamp with time zone,
+    CONSTRAINT collections_one_check CHECK (one)
 );
 CREATE TABLE public.commands (
     id uuid NOT NULL,
@@ -297,6 +320,45 @@ ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.packs (
+    key text NOT NULL COLLATE pg_catalog."C",
+    project_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    purpose text NOT NULL,
+    length bigint,
+    uploaded_at timestamp with time zone DEFAULT now() NOT NULL,
+    condemned_at timestamp with time zone,
+    gone_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    CONSTRAINT packs_purpose_check CHECK ((purpose = ANY (ARRAY['pack'::text, 'manifest'::text, 'spool'::text])))
+);
+CREATE TABLE public.project_file_rules (
+    project_id uuid NOT NULL,
+    prefix text NOT NULL COLLATE pg_catalog."C",
+    read public.member_role NOT NULL,
+    write public.member_role NOT NULL
+);
+CREATE TABLE public.project_files (
+    project_id uuid NOT NULL,
+    path text NOT NULL COLLATE pg_catalog."C",
+    parent text NOT NULL COLLATE pg_catalog."C",
+    sha256 text,
+    size bigint DEFAULT 0 NOT NULL,
+    executable boolean DEFAULT false NOT NULL,
+    updated_by uuid,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+CREATE TABLE public.project_objects (
+    project_id uuid NOT NULL,
+    sha256 text NOT NULL,
+    key text NOT NULL,
+    length bigint NOT NULL,
+    named_at timestamp with time zone DEFAULT now() NOT NULL,
+    stored_at timestamp with time zone,
+    condemned_at timestamp with time zone,
+    doomed boolean DEFAULT false NOT NULL,
+    CONSTRAINT project_objects_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+);
 CREATE TABLE public.projects (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -397,7 +459,12 @@ CREATE TABLE public.sessions (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     worker_limits jsonb DEFAULT '{}'::jsonb NOT NULL,
-    keep_warm boolean DEFAULT false NOT NULL
+    keep_warm boolean DEFAULT false NOT NULL,
+    workspace jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+CREATE TABLE public.snapshot_packs (
+    snapshot_id uuid NOT NULL,
+    pack_key text NOT NULL COLLATE pg_catalog."C"
 );
 CREATE TABLE public.snapshots (
     id uuid NOT NULL,
@@ -415,7 +482,14 @@ CREATE TABLE public.snapshots (
     bytes bigint DEFAULT 0 NOT NULL,
     new_bytes bigint DEFAULT 0 NOT NULL,
     spool_key text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    added bigint DEFAULT 0 NOT NULL,
+    changed bigint DEFAULT 0 NOT NULL,
+    removed bigint DEFAULT 0 NOT NULL,
+    seq bigint,
+    packs_known boolean DEFAULT false NOT NULL,
+    damaged_at timestamp with time zone,
+    damage text DEFAULT ''::text NOT NULL
 );
 CREATE TABLE public.streams (
     id uuid NOT NULL,
@@ -513,6 +587,44 @@ CREATE TABLE public.users (
     max_queued integer,
     runs_per_hour integer
 );
+CREATE TABLE public.verification_findings (
+    id uuid NOT NULL,
+    verification_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    snapshot_id uuid NOT NULL,
+    path text DEFAULT ''::text NOT NULL,
+    object text NOT NULL,
+    place bigint DEFAULT 0 NOT NULL,
+    length bigint DEFAULT 0 NOT NULL,
+    found text NOT NULL
+);
+CREATE TABLE public.verification_packs (
+    verification_id uuid NOT NULL,
+    pack_key text NOT NULL COLLATE pg_catalog."C",
+    outcome text DEFAULT 'pending'::text NOT NULL
+);
+CREATE TABLE public.verification_snapshots (
+    verification_id uuid NOT NULL,
+    snapshot_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    outcome text DEFAULT 'pending'::text NOT NULL,
+    findings bigint DEFAULT 0 NOT NULL
+);
+CREATE TABLE public.verifications (
+    id uuid NOT NULL,
+    scope text NOT NULL,
+    project_id uuid,
+    session_id uuid,
+    marks boolean NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    holder uuid,
+    held_until timestamp with time zone,
+    bytes_read bigint DEFAULT 0 NOT NULL
+);
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 ALTER TABLE ONLY public.api_keys
@@ -527,6 +639,10 @@ ALTER TABLE ONLY public.apps
     ADD CONSTRAINT apps_project_id_name_key UNIQUE (project_id, name);
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.branches
+    ADD CONSTRAINT branches_pkey PRIMARY KEY (session_id, begins_at);
+ALTER TABLE ONLY public.collections
+    ADD CONSTRAINT collections_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.commands
     ADD CONSTRAINT commands_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.default_limits
@@ -557,6 +673,16 @@ ALTER TABLE ONLY public.model_upstreams
     ADD CONSTRAINT model_upstreams_pkey PRIMARY KEY (project_id, name);
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.packs
+    ADD CONSTRAINT packs_pkey PRIMARY KEY (key);
+ALTER TABLE ONLY public.project_file_rules
+    ADD CONSTRAINT project_file_rules_pkey PRIMARY KEY (project_id, prefix);
+ALTER TABLE ONLY public.project_files
+    ADD CONSTRAINT project_files_pkey PRIMARY KEY (project_id, path);
+ALTER TABLE ONLY public.project_objects
+    ADD CONSTRAINT project_objects_key_key UNIQUE (key);
+ALTER TABLE ONLY public.project_objects
+    ADD CONSTRAINT project_objects_pkey PRIMARY KEY (project_id, sha256);
 ALTER TABLE ONLY public.projects
     ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.run_payloads
@@ -577,6 +703,8 @@ ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_project_id_id_key UNIQUE (project_id, id);
+ALTER TABLE ONLY public.snapshot_packs
+    ADD CONSTRAINT snapshot_packs_pkey PRIMARY KEY (snapshot_id, pack_key);
 ALTER TABLE ONLY public.snapshots
     ADD CONSTRAINT snapshots_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.streams
@@ -601,6 +729,14 @@ ALTER TABLE ONLY public.usage
     ADD CONSTRAINT usage_run_id_attempt_source_model_key UNIQUE (run_id, attempt, source, model);
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.verification_findings
+    ADD CONSTRAINT verification_findings_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.verification_packs
+    ADD CONSTRAINT verification_packs_pkey PRIMARY KEY (verification_id, pack_key);
+ALTER TABLE ONLY public.verification_snapshots
+    ADD CONSTRAINT verification_snapshots_pkey PRIMARY KEY (verification_id, snapshot_id);
+ALTER TABLE ONLY public.verifications
+    ADD CONSTRAINT verifications_pkey PRIMARY KEY (id);
 CREATE INDEX apps_container_idx ON public.apps USING btree (id) WHERE (container <> '{}'::jsonb);
 CREATE INDEX audit_installation_idx ON public.audit USING btree (id) WHERE (project_id IS NULL);
 CREATE INDEX audit_project_id_id_idx ON public.audit USING btree (project_id, id);
@@ -621,6 +757,10 @@ CREATE INDEX model_calls_project_idx ON public.model_calls USING btree (project_
 CREATE INDEX model_calls_run_idx ON public.model_calls USING btree (run_id, id) WHERE (run_id IS NOT NULL);
 CREATE INDEX model_calls_session_idx ON public.model_calls USING btree (session_id, id);
 CREATE INDEX outbox_project_id_id_idx ON public.outbox USING btree (project_id, id);
+CREATE INDEX packs_condemned_idx ON public.packs USING btree (condemned_at) WHERE ((condemned_at IS NOT NULL) AND (gone_at IS NULL));
+CREATE INDEX packs_gone_idx ON public.packs USING btree (gone_at) WHERE (gone_at IS NOT NULL);
+CREATE INDEX project_files_project_id_parent_path_idx ON public.project_files USING btree (project_id, parent, path);
+CREATE INDEX project_files_project_id_sha256_idx ON public.project_files USING btree (project_id, sha256);
 CREATE INDEX runs_cancel_deadline_idx ON public.runs USING btree (cancel_deadline) WHERE ((cancel_deadline IS NOT NULL) AND (finished_at IS NULL));
 CREATE INDEX runs_claim_id_idx ON public.runs USING btree (claim_id) WHERE (claim_id IS NOT NULL);
 CREATE INDEX runs_live_idx ON public.runs USING btree (project_id) WHERE (state = ANY (ARRAY['claimed'::public.run_state, 'running'::public.run_state, 'waiting'::public.run_state]));
@@ -641,17 +781,25 @@ CREATE INDEX session_workers_project_idx ON public.session_workers USING btree (
 CREATE UNIQUE INDEX session_workers_token_idx ON public.session_workers USING btree (token_hash);
 CREATE INDEX session_workers_unsaved_idx ON public.session_workers USING btree (unsaved_since) WHERE ((unsaved_since IS NOT NULL) AND (released_at IS NULL) AND (superseded_at IS NULL));
 CREATE INDEX session_workers_user_idx ON public.session_workers USING btree (user_id) WHERE ((released_at IS NULL) AND (superseded_at IS NULL));
+CREATE INDEX snapshot_packs_pack_key_idx ON public.snapshot_packs USING btree (pack_key);
+CREATE INDEX snapshots_passing_idx ON public.snapshots USING btree (created_at, id) WHERE (type <> 'acknowledged'::public.snapshot_kind);
 CREATE INDEX snapshots_run_idx ON public.snapshots USING btree (run_id, epoch, attempt, source_seq);
 CREATE INDEX snapshots_session_idx ON public.snapshots USING btree (session_id, id);
+CREATE INDEX snapshots_unknown_idx ON public.snapshots USING btree (project_id, id) WHERE (NOT packs_known);
 CREATE INDEX task_dependencies_depends_on_idx ON public.task_dependencies USING btree (depends_on);
 CREATE INDEX tickets_expires_at_idx ON public.tickets USING btree (expires_at);
 CREATE INDEX users_limited_idx ON public.users USING btree (id) WHERE (max_workers IS NOT NULL);
+CREATE INDEX verification_findings_verification_id_id_idx ON public.verification_findings USING btree (verification_id, id);
+CREATE INDEX verification_findings_verification_id_snapshot_id_idx ON public.verification_findings USING btree (verification_id, snapshot_id);
+CREATE UNIQUE INDEX verifications_open_idx ON public.verifications USING btree (scope) WHERE (finished_at IS NULL);
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.apps
     ADD CONSTRAINT apps_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.branches
+    ADD CONSTRAINT branches_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.commands
     ADD CONSTRAINT commands_project_id_worker_id_fkey FOREIGN KEY (project_id, worker_id) REFERENCES public.session_workers(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.events
@@ -680,6 +828,14 @@ ALTER TABLE ONLY public.model_calls
     ADD CONSTRAINT model_calls_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.model_upstreams
     ADD CONSTRAINT model_upstreams_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.project_file_rules
+    ADD CONSTRAINT project_file_rules_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.project_files
+    ADD CONSTRAINT project_files_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.project_files
+    ADD CONSTRAINT project_files_project_id_sha256_fkey FOREIGN KEY (project_id, sha256) REFERENCES public.project_objects(project_id, sha256);
+ALTER TABLE ONLY public.project_objects
+    ADD CONSTRAINT project_objects_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.run_payloads
     ADD CONSTRAINT run_payloads_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.runs
@@ -698,6 +854,10 @@ ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_project_id_app_id_fkey FOREIGN KEY (project_id, app_id) REFERENCES public.apps(project_id, id);
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.snapshot_packs
+    ADD CONSTRAINT snapshot_packs_pack_key_fkey FOREIGN KEY (pack_key) REFERENCES public.packs(key);
+ALTER TABLE ONLY public.snapshot_packs
+    ADD CONSTRAINT snapshot_packs_snapshot_id_fkey FOREIGN KEY (snapshot_id) REFERENCES public.snapshots(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.snapshots
     ADD CONSTRAINT snapshots_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.streams
@@ -726,3 +886,11 @@ ALTER TABLE ONLY public.tool_calls
     ADD CONSTRAINT tool_calls_project_id_session_id_fkey FOREIGN KEY (project_id, session_id) REFERENCES public.sessions(project_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.usage
     ADD CONSTRAINT usage_project_id_run_id_fkey FOREIGN KEY (project_id, run_id) REFERENCES public.runs(project_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.verification_findings
+    ADD CONSTRAINT verification_findings_verification_id_fkey FOREIGN KEY (verification_id) REFERENCES public.verifications(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.verification_packs
+    ADD CONSTRAINT verification_packs_verification_id_fkey FOREIGN KEY (verification_id) REFERENCES public.verifications(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.verification_snapshots
+    ADD CONSTRAINT verification_snapshots_verification_id_fkey FOREIGN KEY (verification_id) REFERENCES public.verifications(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.verifications
+    ADD CONSTRAINT verifications_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;

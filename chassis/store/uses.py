@@ -65,6 +65,17 @@ async def delete(visit: Visit) -> None:
     await visit.store.put(key, BODY)
     for _ in range(2):
         await visit.store.delete(key)
+    await _require_absent(visit, key)
+    keys = [visit.key(f"deleted/{number}") for number in range(3)]
+    for one in keys[:2]:
+        await visit.store.put(one, BODY)
+    if left := await visit.store.delete_many(keys):
+        raise Objection(f"it does not delete {len(left)} of 3 objects in one call")
+    for one in keys:
+        await _require_absent(visit, one)
+
+
+async def _require_absent(visit: Visit, key: str) -> None:
     try:
         await visit.store.head(key)
     except NotFound:

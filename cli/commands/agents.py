@@ -61,12 +61,7 @@ async def ls(
     output = Output()
     async with ApiClient(find_place(url, key)) as client:
         found = _offers((await client.get("/api/v1/system/worker", SystemWorkers)).managers)
-    if json:
-        for one in found:
-            output.json(one)
-    else:
-        rows = [[one.manager, one.agent, one.missing or "offered"] for one in found]
-        output.table(["manager", "agent", ""], rows)
+    output.listing(found, ["manager", "agent", ""], _row, json=json)
     return Exit.OK
 
 
@@ -216,6 +211,10 @@ async def _project(client: ApiClient, project: UUID | None) -> UUID:
     if len(found) != 1:
         raise CliError("There are several projects: name one with --project.", Exit.USAGE)
     return found[0].id
+
+
+def _row(one: Offered) -> list[str]:
+    return [one.manager, one.agent, one.missing or "offered"]
 
 
 def _offers(managers: list[SystemManager]) -> list[Offered]:

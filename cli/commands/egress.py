@@ -10,6 +10,7 @@ from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
 from cli.exits import CliError, Exit
 from cli.output import Output
+from cli.pages import items
 from cli.projects import AskedProject, project_of
 from contracts import projects as api
 from contracts.egress import AskedEgress, EgressHost, EgressPolicy, EgressProfile, GitRepository
@@ -35,7 +36,8 @@ async def show(
     async with ApiClient(find_place(url, key)) as client:
         project_id = await project_of(client, project)
         policy = await client.get(_path(project_id), EgressPolicy)
-        own = [app for app in await _apps(client, project_id) if app.egress is not None]
+        apps = items(client, "/api/v1/apps", api.AppList, project_id=project_id)
+        own = [app async for app in apps if app.egress is not None]
     if json:
         output.json({"project": policy, "apps": {str(app.id): app.egress for app in own}})
         return Exit.OK
@@ -127,19 +129,6 @@ async def unset(
 
 async def _patch(client: ApiClient, app: UUID, asked: AskedEgress | None) -> api.App:
     return await client.patch(f"/api/v1/apps/{app}", api.App, api.PatchApp(egress=asked))
-
-
-async def _apps(client: ApiClient, project_id: UUID) -> list[api.App]:
-    found: list[api.App] = []
-    cursor = None
-    while True:
-        page = await client.get(
-            "/api/v1/apps", api.AppList, project_id=project_id, limit=200, cursor=cursor
-        )
-        found += page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
 
 
 def _path(project_id: UUID) -> str:

@@ -50,12 +50,8 @@ async def set_(
         place = await _place(client, project)
         body = PutGitCredential(username=username, token=_token(named, token_file))
         made = await client.put(f"{place}/{named}", GitCredential, body)
-    if json:
-        output.json(made)
-    else:
-        output.line(
-            f"Kept for {made.host}. It is used for repositories that the project's egress names."
-        )
+    words = f"Kept for {made.host}. It is used for repositories that the project's egress names."
+    output.answer(made, words, json=json)
     return Exit.OK
 
 
@@ -71,12 +67,7 @@ async def ls(
     output = Output()
     async with ApiClient(find_place(url, key)) as client:
         found = await client.get(await _place(client, project), GitCredentialList)
-    if json:
-        for item in found.items:
-            output.json(item)
-        return Exit.OK
-    rows = [[item.host, item.username, f"{item.updated_at:%Y-%m-%d %H:%M}"] for item in found.items]
-    output.table(["host", "username", "set"], rows)
+    output.listing(found.items, ["host", "username", "set"], _row, json=json)
     return Exit.OK
 
 
@@ -91,6 +82,10 @@ async def rm(
         await client.delete(f"{place}/{named}", type(None))
     Output().line(f"Removed the credential for {named}.")
     return Exit.OK
+
+
+def _row(one: GitCredential) -> list[str]:
+    return [one.host, one.username, f"{one.updated_at:%Y-%m-%d %H:%M}"]
 
 
 def _named(host: str) -> str:

@@ -10,12 +10,11 @@ from cli.client import ApiClient
 from cli.connection import Key, Url, find_place
 from cli.exits import CliError, Exit
 from cli.output import Output
+from cli.pages import items
 from cli.settings import read_settings
 from cli.stack.first_key import bootstrap
 from contracts.projects import CreateKey, KeyList, NewKey
 from contracts.projects import Key as ListedKey
-
-PAGE = 200
 
 keys = App(name="keys", help="API keys: create, ls, revoke.")
 
@@ -60,22 +59,8 @@ async def ls(
     """List keys: your own, and those of projects that you own."""
     output = Output()
     async with ApiClient(find_place(url, key)) as client:
-        found = await _all(client)
-    if json:
-        for item in found:
-            output.json(item)
-        return Exit.OK
-    rows = [
-        [
-            str(item.id),
-            item.name,
-            f"{item.created_at:%F %T}",
-            "revoked" if item.revoked_at else "",
-            str(item.project_id or "every project"),
-        ]
-        for item in found
-    ]
-    output.table(["key", "name", "created", "", "project"], rows)
+        found = [one async for one in items(client, "/api/v1/keys", KeyList)]
+    output.listing(found, ["key", "name", "created", "", "project"], _row, json=json)
     return Exit.OK
 
 
@@ -96,10 +81,11 @@ def _without_key(url: str | None, key: str | None) -> Path | None:
     return None if url or key or settings.key else settings.database_url_file
 
 
-async def _all(client: ApiClient) -> list[ListedKey]:
-    page = await client.get("/api/v1/keys", KeyList, limit=PAGE)
-    found = page.items
-    while page.next_cursor is not None:
-        page = await client.get("/api/v1/keys", KeyList, limit=PAGE, cursor=page.next_cursor)
-        found += page.items
-    return found
+def _row(one: ListedKey) -> list[str]:
+    return [
+        str(one.id),
+        one.name,
+        f"{one.created_at:%F %T}",
+        "revoked" if one.revoked_at else "",
+        str(one.project_id or "every project"),
+    ]

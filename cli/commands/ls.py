@@ -30,20 +30,17 @@ async def ls(
             show_runs(page.items, output, json=json)
         else:
             found = await client.get("/api/v1/sessions", SessionPage, limit=limit)
-            _show_sessions(found.items, output, json=json)
+            columns = ["session", "state", "agent", "updated", "title"]
+            output.listing(found.items, columns, _session, json=json)
     return Exit.OK
 
 
 def show_runs(runs: list[Run], output: Output, *, json: bool) -> None:
-    if json:
-        for run in runs:
-            output.json(run)
-        return
-    rows = [
-        [str(run.id), str(run.session_id), _state(run), run.agent, f"{run.created_at:%F %T}"]
-        for run in runs
-    ]
-    output.table(["run", "session", "state", "agent", "created"], rows)
+    output.listing(runs, ["run", "session", "state", "agent", "created"], _run, json=json)
+
+
+def _run(run: Run) -> list[str]:
+    return [str(run.id), str(run.session_id), _state(run), run.agent, f"{run.created_at:%F %T}"]
 
 
 def _state(run: Run) -> str:
@@ -51,19 +48,11 @@ def _state(run: Run) -> str:
     return f"{state} ({run.reason})" if run.reason and run.state != "succeeded" else state
 
 
-def _show_sessions(sessions: list[Session], output: Output, *, json: bool) -> None:
-    if json:
-        for session in sessions:
-            output.json(session)
-        return
-    rows = [
-        [
-            str(session.id),
-            "busy" if session.live_run_id else str(session.state),
-            session.agent,
-            f"{session.updated_at:%F %T}",
-            session.title,
-        ]
-        for session in sessions
+def _session(session: Session) -> list[str]:
+    return [
+        str(session.id),
+        "busy" if session.live_run_id else str(session.state),
+        session.agent,
+        f"{session.updated_at:%F %T}",
+        session.title,
     ]
-    output.table(["session", "state", "agent", "updated", "title"], rows)

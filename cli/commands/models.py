@@ -65,10 +65,8 @@ async def set_(
     async with ApiClient(find_place(url, key)) as client:
         place = await _place(client, project)
         made = await client.put(f"{place}/{name}", ModelUpstream, body)
-    if json:
-        output.json(made)
-    else:
-        output.line(f"{made.name} leads to {made.url}: {', '.join(made.models)}")
+    words = f"{made.name} leads to {made.url}: {', '.join(made.models)}"
+    output.answer(made, words, json=json)
     return Exit.OK
 
 
@@ -84,15 +82,8 @@ async def ls(
     output = Output()
     async with ApiClient(find_place(url, key)) as client:
         found = await client.get(await _place(client, project), ModelUpstreamList)
-    if json:
-        for item in found.items:
-            output.json(item)
-        return Exit.OK
-    rows = [
-        [item.name, item.url, " ".join(item.formats), " ".join(item.models), item.auth]
-        for item in found.items
-    ]
-    output.table(["upstream", "url", "formats", "models", "key sent as"], rows)
+    columns = ["upstream", "url", "formats", "models", "key sent as"]
+    output.listing(found.items, columns, _row, json=json)
     return Exit.OK
 
 
@@ -106,6 +97,10 @@ async def rm(
         await client.delete(f"{place}/{name}", type(None))
     Output().line(f"Removed {name}.")
     return Exit.OK
+
+
+def _row(one: ModelUpstream) -> list[str]:
+    return [one.name, one.url, " ".join(one.formats), " ".join(one.models), one.auth]
 
 
 async def _place(client: ApiClient, project: UUID | None) -> str:

@@ -16,6 +16,8 @@ from cli.exits import CliError, Exit
 from cli.output import Output
 from cli.printer import Printer
 from cli.stream import RunStream, Seen
+from cli.trees.beginning import Beginning, begin_with, workspace_of
+from cli.trees.sending import measured
 from contracts.events import HumanLoopRequested, HumanLoopResolved, RunClosed
 from contracts.runs import CreateRun, Run, RunOptions, SendMessage
 
@@ -29,6 +31,20 @@ async def run(
     ] = None,
     session: Annotated[UUID | None, Parameter(help="Go on with this one.")] = None,
     model: str | None = None,
+    directory: Annotated[
+        str | None,
+        Parameter(
+            name="--dir",
+            help="A directory of this machine: the new session works on a copy of it.",
+        ),
+    ] = None,
+    git: Annotated[
+        str | None,
+        Parameter(
+            help="https://HOST/PATH: cloned inside the new session, as its egress policy allows."
+        ),
+    ] = None,
+    ref: Annotated[str | None, Parameter(help="With --git: a branch, a tag or a commit.")] = None,
     json: Annotated[bool, Parameter(negative=(), help="Each event as a JSON line.")] = False,
     detach: Annotated[bool, Parameter(negative=(), help="Do not wait for the answer.")] = False,
     wait: Annotated[float | None, Parameter(help="Wait at most so many seconds.")] = None,
@@ -40,21 +56,36 @@ async def run(
 ) -> Exit:
     """Send a message to an agent and show its answer. Ctrl-C leaves; the run goes on."""
     output = Output()
-    if session is not None and agent is not None:
-        raise CliError("A session keeps its agent: leave --agent out.", Exit.USAGE)
+    beginning = Beginning(directory=directory, git=git, ref=ref)
+    _require_fit(beginning, session, agent)
+    workspace = workspace_of(beginning)
+    place = None if directory is None else await measured(directory)
     said = sys.stdin.read() if text == "-" else text
     options = RunOptions(model=model)
-    message: CreateRun | SendMessage
-    if session is None:
-        message = CreateRun(text=said, agent=agent, options=options)
-    else:
-        message = SendMessage(text=said, options=options)
     async with ApiClient(find_place(url, key)) as client:
+        if place is not None:
+            session = await begin_with(client, place, output, agent=agent, text=said)
+        message: CreateRun | SendMessage
+        if session is None:
+            message = CreateRun(text=said, agent=agent, options=options, workspace=workspace)
+        else:
+            message = SendMessage(text=said, options=options)
         if detach:
             return await _leave(client, message, session, output, json=json)
         stream = RunStream(client, message=message, session_id=session)
         return await follow(
             client, stream, output, Following(json=json, within=wait, no_wait=no_wait)
+        )
+
+
+def _require_fit(beginning: Beginning, session: UUID | None, agent: str | None) -> None:
+    if session is not None and agent is not None:
+        raise CliError("A session keeps its agent: leave --agent out.", Exit.USAGE)
+    if session is not None and beginning.is_given:
+        raise CliError(
+            "--dir and --git are for a new session: leave --session out, or give it another"
+            " workspace with `berth sessions import-tree`.",
+            Exit.USAGE,
         )
 
 

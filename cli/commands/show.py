@@ -105,8 +105,14 @@ async def _show_session(client: ApiClient, id_: UUID, output: Output, *, json: b
         "agent": session.agent,
         "state": session.state,
         "snapshot": session.head_snapshot_id,
+        "forked": _origin(session),
     }.items():
         if value not in (None, ""):
             output.line(f"{name:<11}{value}")
     show_runs(page.items, output, json=False)
     return Exit.OK
+
+
+def _origin(session: Session) -> str:
+    origin = session.forked_from
+    return "" if origin is None else f"from session {origin.session_id} at {origin.snapshot_id}"

@@ -57,19 +57,10 @@ async def ls(
     output = Output()
     async with ApiClient(find_place(url, key)) as client:
         if managers:
-            there = [one async for one in all_managers(client)]
-            if json:
-                for one in there:
-                    output.json(one)
-            else:
-                show_managers(there, output)
+            show_managers([one async for one in all_managers(client)], output, json=json)
             return Exit.OK
         found = await page_of(client, limit, session_id=session, project_id=project)
-    if json:
-        for worker in found:
-            output.json(worker)
-    else:
-        show_workers(found, output)
+    show_workers(found, output, json=json)
     return Exit.OK
 
 
@@ -118,10 +109,8 @@ async def stop(
     output = Output()
     async with ApiClient(find_place(url, key)) as client:
         answer = await client.post(f"{PLACE}/{session}/stop", StopAnswer)
-    if json:
-        output.json(answer)
-    else:
-        output.line("It saves and stops." if answer.granted else "It has stopped already.")
+    words = "It saves and stops." if answer.granted else "It has stopped already."
+    output.answer(answer, words, json=json)
     return Exit.OK
 
 
@@ -149,10 +138,7 @@ async def drain(
         now = await order(client, found, patch)
         if wait and not off:
             now = await until_empty(client, now, wait)
-    if json:
-        output.json(now)
-    else:
-        output.line(told(now))
+    output.answer(now, told(now), json=json)
     return Exit.STILL_RUNNING if wait and not off and now.workers else Exit.OK
 
 
@@ -214,13 +200,10 @@ async def _scale_session(
         raise CliError(f"{named} is not a session's id.", Exit.USAGE)
     patch = msgspec.structs.replace(PatchSessionWorker(), **changes)
     now = await client.patch(f"{PLACE}/{session}", SessionWorkerSettings, patch)
-    if json:
-        output.json(now)
-    else:
-        when = "now" if now.applies == "now" else "for its next container"
-        limits = msgspec.structs.asdict(now.limits)
-        said = ", ".join(f"{name} {value}" for name, value in limits.items() if value is not None)
-        output.line(f"{said or 'the installation defaults'}; in force {when}")
+    when = "now" if now.applies == "now" else "for its next container"
+    limits = msgspec.structs.asdict(now.limits)
+    said = ", ".join(f"{name} {value}" for name, value in limits.items() if value is not None)
+    output.answer(now, f"{said or 'the installation defaults'}; in force {when}", json=json)
     return Exit.OK
 
 
@@ -230,10 +213,7 @@ async def _scale_manager(
     found = await find_manager(client, named)
     patch = msgspec.structs.replace(PatchManager(expected_version=found.version), **changes)
     now = await order(client, found, patch)
-    if json:
-        output.json(now)
-    else:
-        output.line(told(now))
+    output.answer(now, told(now), json=json)
     return Exit.OK
 
 

@@ -21,10 +21,12 @@ class Action(enum.StrEnum):
     """Send, answer, cancel, change."""
     MANAGE = "manage"
     """Members, keys, forced removals, the audit."""
+    OPEN_SENSITIVE = "open_sensitive"
+    """Files whose names say that they hold secrets: read, write, download, search them."""
 
 
 ALLOWED: dict[Role, frozenset[Action]] = {
-    Role.OWNER: frozenset({Action.READ, Action.WRITE, Action.MANAGE}),
+    Role.OWNER: frozenset({Action.READ, Action.WRITE, Action.MANAGE, Action.OPEN_SENSITIVE}),
     Role.MEMBER: frozenset({Action.READ, Action.WRITE}),
     Role.VIEWER: frozenset({Action.READ}),
 }

@@ -145,6 +145,7 @@ def _spec(state: SessionState, run: RunRow, payload: Payload, timing: Timing) ->
         provider_options=provider,
         answers=_answers(state, run),
         has_history=state.session.has_history,
+        git=state.session.workspace.git,
         save_deadline_seconds=timing.save_deadline,
         cancel_grace_seconds=timing.cancel_grace,
         traceparent=payload.traceparent,

@@ -1,17 +1,13 @@
 """A session's line: how runs enter it, leave it, go back to it.
 
 Pure; saving promotes what follows a head that left. `attempt` fences: every exit from claimed,
-running or waiting back to queued, and every parking, raises it. `failures` counts: backoff and the
-cap look at it; drains, upgrades and parks don't raise it. `losses` counts lost hosts, containers
-and executors in a row.
+running or waiting back to queued, and every parking, raises it.
 """
 
-import secrets
 from dataclasses import dataclass
-from uuid import UUID
 
 from chassis.ids import new_id
-from contracts.commands import CancelRun, RemoveWorker, ReplyToAsk, StopWorker
+from contracts.commands import CancelRun, ReplyToAsk
 from contracts.events import (
     HumanLoopResolved,
     MessageUser,
@@ -19,9 +15,6 @@ from contracts.events import (
     RunFinished,
     RunParked,
     RunQueued,
-    RunRetrying,
-    WorkerStopped,
-    WorkerSuperseded,
 )
 from contracts.human_loop import RequestState
 from contracts.reasons import ADVICE, Reason
@@ -37,25 +30,7 @@ from control_plane.domain.session_state import (
     RunRow,
     SessionState,
     TaskChange,
-    WorkerRow,
 )
-
-REFUSED = frozenset(
-    {
-        Reason.IMAGE_NOT_ALLOWED,
-        Reason.IMAGE_MISSING,
-        Reason.RUNTIME_MISSING,
-        Reason.TIER_REFUSED,
-    }
-)
-"""A host did not start the worker, and said which of its rules it was: another may."""
-LOSSES = REFUSED | {
-    Reason.WORKER_LOST,
-    Reason.WORKER_START_FAILED,
-    Reason.EXECUTOR_INTERRUPTED,
-}
-NEEDS_SOMEBODY = frozenset({Reason.DISK_FULL})
-"""Another worker with the same limits would end alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +42,6 @@ class Policy:
     backoff_base: float = 1.0
     backoff_cap: float = 120.0
     max_losses: int = 5
-
-
-def backoff(failures: int, policy: Policy) -> float:
-    """Exponential with full jitter: uniform over (0, min(cap, base * 2^(failures-1))]."""
-    ceiling = min(policy.backoff_cap, policy.backoff_base * 2 ** max(0, failures - 1))
-    return ceiling * (1 + secrets.randbelow(1000)) / 1000
 
 
 def enqueue(state: SessionState, run: RunRow) -> None:
@@ -177,44 +146,6 @@ def withdraw(state: SessionState, request: RequestRow, run: RunRow) -> None:
     state.tell(HumanLoopResolved(request_id=request.id, outcome="withdrawn"), run=run, project=True)
 
 
-def retry_or_fail(
-    state: SessionState, run: RunRow, reason: Reason, policy: Policy, *, detail: str = ""
-) -> None:
-    """The attempt is over without a result: requeued with backoff, or failed when too many were."""
-    advice = ADVICE[reason]
-    if run.cancel_requested:
-        finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
-        return
-    if reason in NEEDS_SOMEBODY:
-        finish(state, run, RunState.BLOCKED, RunEnd(reason=reason, detail=detail))
-        return
-    failures = run.failures + (1 if advice.counts_as_failure else 0)
-    losses = run.losses + 1 if reason in LOSSES else 0
-    if losses >= policy.max_losses:
-        end = RunEnd(reason=Reason.WORKER_LOST_REPEATEDLY, detail=f"last: {reason}. {detail}")
-        if reason in REFUSED:
-            end = RunEnd(reason=reason, detail=detail)
-        finish(state, run, RunState.FAILED, end)
-        return
-    if failures >= run.max_failures and reason not in LOSSES and advice.counts_as_failure:
-        finish(state, run, RunState.FAILED, RunEnd(reason=reason, detail=detail))
-        return
-    delay = backoff(failures, policy) if advice.counts_as_failure else 0.0
-    state.tell(
-        RunRetrying(
-            reason=reason,
-            next_attempt=run.attempt + 1,
-            failures=failures,
-            delay_seconds=round(delay, 3),
-            detail=detail,
-        ),
-        run=run,
-        project=True,
-    )
-    run.failures, run.losses = failures, losses
-    requeue(state, run, delay=delay)
-
-
 def requeue(state: SessionState, run: RunRow, *, delay: float = 0.0) -> None:
     """Back to queued: the former attempt is fenced in this very transaction."""
     _leave_worker(state, run)
@@ -238,7 +169,7 @@ def park(state: SessionState, run: RunRow, reason: Reason | None = None) -> None
     if run.cancel_requested:
         finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
         return
-    if not _awaits_person(state):
+    if not awaits_person(state):
         requeue(state, run)
         return
     state.tell(RunParked(next_attempt=run.attempt + 1, reason=reason), run=run, project=True)
@@ -246,18 +177,7 @@ def park(state: SessionState, run: RunRow, reason: Reason | None = None) -> None
     run.state = RunState.WAITING
 
 
-def lose(
-    state: SessionState, run: RunRow, reason: Reason, policy: Policy, detail: str = ""
-) -> None:
-    """Its worker is gone: a waiting run with an open ask parks, any other is tried again."""
-    waiting = run.state is RunState.WAITING and not run.cancel_requested
-    if waiting and _awaits_person(state):
-        park(state, run, reason)
-    else:
-        retry_or_fail(state, run, reason, policy, detail=detail)
-
-
-def _awaits_person(state: SessionState) -> bool:
+def awaits_person(state: SessionState) -> bool:
     return any(
         r.state is RequestState.PENDING and r.answer_to is AnswerTo.RUN for r in state.requests
     )
@@ -280,38 +200,6 @@ def cancel(state: SessionState, run: RunRow, policy: Policy) -> None:
         state.command(CancelRun(id=new_id(), run_id=run.id, attempt=run.attempt))
         return
     finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCELED))
-
-
-def supersede(state: SessionState, reason: str) -> WorkerRow | None:
-    """Ends the current worker's epoch: nothing that it still says changes the session."""
-    worker = state.worker
-    if worker is None:
-        return None
-    state.tell(WorkerSuperseded(worker_id=worker.id, epoch=worker.epoch, reason=reason))
-    worker.superseded = True
-    worker.reason = reason
-    state.former_worker, state.worker = worker, None
-    return worker
-
-
-def release(state: SessionState, worker: WorkerRow, snapshot_id: UUID | None) -> None:
-    """Saved, committed, stopped: the session may go to any manager."""
-    state.tell(WorkerStopped(worker_id=worker.id, snapshot_id=snapshot_id))
-    worker.released = True
-    worker.state = WorkerState.STOPPED
-    state.former_worker, state.worker = worker, None
-
-
-def ask_to_stop(state: SessionState) -> None:
-    if state.worker is not None and not state.worker.stopping:
-        state.worker.stopping = True
-        state.worker.state = WorkerState.STOPPING
-        state.command(StopWorker(id=new_id()))
-
-
-def ask_to_remove(state: SessionState, worker_id: UUID, *, forced: bool) -> None:
-    """For the manager itself; the command outlives the epoch."""
-    state.commands.append((worker_id, RemoveWorker(id=new_id(), forced=forced)))
 
 
 def offer_answer(state: SessionState, request: RequestRow, run: RunRow) -> None:

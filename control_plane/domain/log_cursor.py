@@ -15,14 +15,11 @@ def cursor(stream_id: UUID, seq: int) -> str:
 
 def position(text: str, stream_id: UUID, *, first_seq: int, last_seq: int) -> int:
     """Raises `bad_cursor`, or `cursor_expired` where an event behind it is no longer kept."""
-    found = _CURSOR.fullmatch(text)
-    if found is None:
-        raise _bad("it is not one of ours")
-    if found[1] != stream_id.hex:
-        raise _bad("it belongs to another stream")
-    seq = int(found[2])
+    stream, seq = place(text)
+    if stream != stream_id:
+        raise bad("it belongs to another stream")
     if seq > last_seq:
-        raise _bad("it lies beyond the stream's end")
+        raise bad("it lies beyond the stream's end")
     if seq < first_seq - 1:
         raise BerthError(
             Code.CURSOR_EXPIRED,
@@ -32,7 +29,15 @@ def position(text: str, stream_id: UUID, *, first_seq: int, last_seq: int) -> in
     return seq
 
 
-def _bad(why: str) -> BerthError:
+def place(text: str) -> tuple[UUID, int]:
+    """The stream, and the seq in it. Raises `bad_cursor`."""
+    found = _CURSOR.fullmatch(text)
+    if found is None:
+        raise bad("it is not one of ours")
+    return UUID(hex=found[1]), int(found[2])
+
+
+def bad(why: str) -> BerthError:
     return BerthError(
         Code.BAD_CURSOR,
         f"cursor: {why}",

@@ -11,23 +11,39 @@ is one token for every four bytes: of the request's body where no input was said
 text, thoughts and arguments that came where that is more than the output that was said.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from contracts.models import WireFormat
 from control_plane.domain.event_stream import EventReader
-from control_plane.domain.model_answers import (
-    STREAMED,
-    WHOLE,
-    Part,
-    Said,
-    Spent,
+from control_plane.domain.model_answers import Part, Said, Spent
+from control_plane.domain.model_answers_messages import read_answer, read_event
+from control_plane.domain.model_answers_openai import (
+    read_chunk,
+    read_completion,
+    read_embeddings,
+    read_response,
+    read_responses_event,
 )
 
 BYTES_PER_TOKEN = 4
 LONGEST_WHOLE = 32 * 1024 * 1024
 """Of an answer that is one JSON object; the usage of a longer one is estimated."""
+
+STREAMED: Mapping[WireFormat, Callable[[bytes], Part]] = {
+    "messages": read_event,
+    "responses": read_responses_event,
+    "chat": read_chunk,
+}
+WHOLE: Mapping[WireFormat, Callable[[bytes], Part | None]] = {
+    "messages": read_answer,
+    "responses": read_response,
+    "chat": read_completion,
+    "embeddings": read_embeddings,
+}
+"""None: it is not what was asked for."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

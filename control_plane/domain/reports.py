@@ -5,30 +5,17 @@ its `last_source_seq` without a gap. An entry that a guard refuses is acknowledg
 named in the answer; it never refuses the batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import assert_never
 from uuid import UUID
-
-import msgspec
 
 from contracts.errors import Code
 from contracts.events import (
     AlertRaised,
-    AnyEvent,
-    MessageDelta,
-    MessageStop,
-    RunLog,
     RunStarted,
-    RunWarning,
-    ThoughtDelta,
     TodoUpdate,
-    ToolCall,
-    ToolResult,
-    ToolUpdate,
-    UsageUpdate,
-    WorkerStep,
-    WorkspaceRestored,
+    WorkspaceProgress,
     WorkspaceSaved,
     WorkspaceUnsaved,
     kind_of,
@@ -51,7 +38,15 @@ from contracts.spool import (
     WorkerStoppedReported,
 )
 from contracts.workers import WorkerState
-from control_plane.domain import asks, line, tools
+from control_plane.domain import (
+    asks,
+    line,
+    reported_events,
+    reported_snapshots,
+    retries,
+    tools,
+    worker_ends,
+)
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import (
     NewEvent,
@@ -62,31 +57,7 @@ from control_plane.domain.session_state import (
     WorkerRow,
 )
 from control_plane.domain.tools import Said
-from control_plane.domain.words import countable, storable
-
-REPORTABLE = (
-    MessageDelta,
-    MessageStop,
-    ThoughtDelta,
-    ToolCall,
-    ToolUpdate,
-    ToolResult,
-    TodoUpdate,
-    UsageUpdate,
-    RunLog,
-    RunWarning,
-    WorkspaceRestored,
-    WorkerStep,
-)
-"""A worker cannot speak for the control plane: no other event is taken from it."""
-
-MAX_EVENT_BYTES = 1024 * 1024
-MAX_INT = 2**31 - 1
-
-REPORTED = "reported"
-"""The source of usage that comes out of a session: an agent's own word, never `metered`."""
-
-_decode_event: Callable[[bytes], AnyEvent] = msgspec.json.Decoder(AnyEvent).decode
+from control_plane.domain.words import storable
 
 
 @dataclass(slots=True)
@@ -102,6 +73,8 @@ class Fold:
     """By run: what agents said by tools of the platform, in order."""
     taken: set[UUID] = field(default_factory=set[UUID])
     """Ids of snapshots and requests that there are already, of whatever session."""
+    gone: set[UUID] = field(default_factory=set[UUID])
+    """New snapshots that name packs which are gone, or never were theirs."""
     refused: list[Refused] = field(default_factory=list[Refused])
 
     def refuse(self, entry: AnyEntry, code: Code) -> None:
@@ -157,7 +130,7 @@ def _run_entry(fold: Fold, entry: RunEntry) -> None:
             _finished(fold, run, entry)
         case RunInterrupted():
             detail = storable(entry.detail)
-            line.lose(fold.state, run, entry.reason, fold.policy, detail)
+            retries.lose(fold.state, run, entry.reason, fold.policy, detail)
         case RunParkedReported():
             line.park(fold.state, run)
         case _:
@@ -204,15 +177,18 @@ def _event(fold: Fold, entry: EventReported) -> None:
         if run is None:
             return
     raw = bytes(entry.event)
-    event = _checked(raw)
+    event = reported_events.read(raw)
     if event is None:
         fold.refuse(entry, Code.VALIDATION)
         return
+    about = run
+    if run is None and isinstance(event, WorkspaceProgress) and event.phase == "restore":
+        about = _waiting(fold)
     told = NewEvent(
         event=raw,
         kind=kind_of(event),
-        run_id=run.id if run else None,
-        attempt=run.attempt if run else None,
+        run_id=about.id if about else None,
+        attempt=about.attempt if about else None,
         epoch=fold.worker.epoch,
         trace_id=entry.trace_id,
     )
@@ -223,46 +199,28 @@ def _event(fold: Fold, entry: EventReported) -> None:
         fold.state.todos = (run.id, told, event.entries)
 
 
-def _checked(raw: bytes) -> Any:  # noqa: ANN401 # an event of REPORTABLE, or None
-    if len(raw) > MAX_EVENT_BYTES:
+def _waiting(fold: Fold) -> RunRow | None:
+    """The run that this worker was started for: who follows it sees how far the restore is."""
+    run = fold.state.head
+    if run is None or run.state is not RunState.CLAIMED or run.worker_id != fold.worker.id:
         return None
-    try:
-        raw.decode()  # what the decoder passes over is stored too
-        event = _decode_event(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-    if isinstance(event, UsageUpdate) and event.source != REPORTED:
-        return None
-    return event if isinstance(event, REPORTABLE) else None
+    return run
 
 
 def _snapshot(fold: Fold, entry: SnapshotCommitted) -> None:
     state, draft = fold.state, entry.snapshot
-    acknowledged = draft.type is SnapshotKind.ACKNOWLEDGED
-    if draft.type is SnapshotKind.SIDE:
-        fold.refuse(entry, Code.CONFLICT)
+    refused = reported_snapshots.refusal(entry, state=state, taken=fold.taken, gone=fold.gone)
+    if refused is not None:
+        fold.refuse(entry, refused)
         return
-    prefix = session_prefix(state.session.project_id, state.id)
-    if not is_below(prefix, draft.manifest_key):
-        fold.refuse(entry, Code.FORBIDDEN)
-        return
-    if draft.id in fold.taken or not _fits(entry):
-        fold.refuse(entry, Code.CONFLICT if draft.id in fold.taken else Code.VALIDATION)
-        return
-    if draft.parent != state.session.head_snapshot_id:
-        fold.refuse(entry, Code.HEAD_MOVED)
-        return
-    state.snapshots.append(
-        NewSnapshot(draft, entry.run_id, entry.attempt, fold.worker.epoch, entry.seq)
-    )
     fold.taken.add(draft.id)
-    if acknowledged:
+    if draft.type is SnapshotKind.ACKNOWLEDGED:
         fold.committed.add(draft.id)
         state.session.head_snapshot_id = draft.id
         fold.worker.pinned = False
     fold.worker.unsaved, fold.worker.saved = False, True
     run = state.head if state.head and state.head.id == entry.run_id else None
-    state.tell(
+    told = state.tell(
         WorkspaceSaved(
             snapshot_id=draft.id,
             type=draft.type.value,
@@ -272,23 +230,9 @@ def _snapshot(fold: Fold, entry: SnapshotCommitted) -> None:
         ),
         run=run,
     )
-
-
-def _fits(entry: SnapshotCommitted) -> bool:
-    draft, attempt = entry.snapshot, entry.attempt
-    numbers = (draft.files, draft.bytes, draft.new_bytes)
-    return (attempt is None or 0 < attempt <= MAX_INT) and all(n == countable(n) for n in numbers)
-
-
-def is_below(prefix: str, key: str) -> bool:
-    """An executor names only what lies under its own session's prefix, segment by segment: a store
-    may resolve dots.
-    """
-    return key.startswith(prefix) and not {"", ".", ".."} & set(key.split("/")) and "\0" not in key
-
-
-def session_prefix(project_id: UUID, session_id: UUID) -> str:
-    return f"p/{project_id.hex}/s/{session_id.hex}/"
+    state.snapshots.append(
+        NewSnapshot(draft, entry.run_id, entry.attempt, fold.worker.epoch, entry.seq, told)
+    )
 
 
 def _finished(fold: Fold, run: RunRow, entry: RunFinishedReported) -> None:
@@ -303,12 +247,12 @@ def _finished(fold: Fold, run: RunRow, entry: RunFinishedReported) -> None:
             project=True,
         )
     if entry.usage is not None:
-        state.usage.append((run.id, run.attempt, _booked(entry.usage)))
+        state.usage.append((run.id, run.attempt, reported_events.booked(entry.usage)))
     verdict = tools.verdict(fold.said.get(run.id, ()), tools.open_questions(state.requests))
     blocked = verdict.blocked and entry.state in {"succeeded", "failed"}
     if not blocked and _may_retry(entry):
         detail = storable(entry.detail)
-        line.retry_or_fail(state, run, entry.reason, fold.policy, detail=detail)
+        retries.retry_or_fail(state, run, entry.reason, fold.policy, detail=detail)
         return
     end = RunEnd(
         reason=Reason.BLOCKED_BY_AGENT if blocked else entry.reason,
@@ -326,19 +270,6 @@ def _may_retry(entry: RunFinishedReported) -> bool:
     return entry.state == "failed" and entry.retryable and ADVICE[entry.reason].retry_helps
 
 
-def _booked(usage: UsageUpdate) -> UsageUpdate:
-    """An agent may say anything of itself: what no column holds must not stop the finish."""
-    return msgspec.structs.replace(
-        usage,
-        source=REPORTED,
-        model=storable(usage.model),
-        input_tokens=countable(usage.input_tokens),
-        output_tokens=countable(usage.output_tokens),
-        cached_tokens=countable(usage.cached_tokens),
-        thought_tokens=countable(usage.thought_tokens),
-    )
-
-
 def _stopped(fold: Fold, entry: WorkerStoppedReported) -> None:
     state = fold.state
     if state.head is not None and state.head.worker_id == fold.worker.id:
@@ -350,7 +281,7 @@ def _stopped(fold: Fold, entry: WorkerStoppedReported) -> None:
         fold.refuse(entry, Code.HEAD_MOVED)
         _keep(fold, "the stop named a snapshot that was not committed")
         return
-    line.release(state, fold.worker, entry.snapshot_id)
+    worker_ends.release(state, fold.worker, entry.snapshot_id)
 
 
 def _stop_failed(fold: Fold, entry: StopFailed) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from contracts.checkouts import NO_SOURCE, WorkspaceSource
 from contracts.commands import AnyCommand
 from contracts.events import AnyEvent, TodoEntry, UsageUpdate
 from contracts.human_loop import RequestState
@@ -157,6 +158,8 @@ class SessionRow:
     """A run of this session has started before."""
     keep_warm: bool = False
     """Its worker is not stopped for being idle."""
+    workspace: WorkspaceSource = NO_SOURCE
+    """What its workspace begins with."""
 
 
 @dataclass(slots=True)
@@ -182,6 +185,8 @@ class NewSnapshot:
     attempt: int | None
     epoch: int
     source_seq: int
+    told: NewEvent
+    """`workspace.saved`: where it stands in the log."""
 
 
 @dataclass(slots=True)

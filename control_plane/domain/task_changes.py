@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from contracts.events import TaskTransitioned, TaskUpdated
 from contracts.runs import RunState
+from contracts.task_events import TaskTransitioned, TaskUpdated
 from contracts.tasks import TaskState
 from control_plane.domain.session_state import TaskChange
 from control_plane.domain.tasks import BY_RUNS_ONLY, LEGAL

@@ -19,6 +19,8 @@ from contracts.events import (
     HumanLoopRequested,
     HumanLoopResolved,
     MessageStop,
+    MessageUser,
+    RunFinished,
     RunRetrying,
     ToolCall,
     ToolResult,
@@ -41,6 +43,9 @@ TOLD = tuple(
     )
 )
 """Kinds of events. Thoughts, deltas, plans and tools' outputs are left out."""
+
+CONVERSATION = (*(str(one.__struct_config__.tag) for one in (MessageUser, RunFinished)), *TOLD)
+"""And what people read besides."""
 
 ENTRY_SHARE = 5
 """One text may take that part of all the room, before it is quoted."""
@@ -70,6 +75,8 @@ class ToldRun:
     state: str
     reason: str | None
     detail: str
+    cut: bool = False
+    """The conversation goes on from its middle: how it ended is another one's."""
 
 
 @dataclass(slots=True)
@@ -146,7 +153,7 @@ class Telling:
 
     def end(self, run: ToldRun) -> None:
         """Where the log no longer holds what the agent said, its last message is kept elsewhere."""
-        if run.output and not self._open.entries:
+        if run.output and not run.cut and not self._open.entries:
             entry = self._said("The agent", run.output, run.output_length)
             if _size([entry]) <= self._room:
                 self._room -= _size([entry])
@@ -241,6 +248,8 @@ def _json(content: object) -> str:
 
 
 def _ended(run: ToldRun) -> str:
+    if run.cut:
+        return "_The session goes on from here._"
     because = run.reason if run.reason and run.reason != "completed" else ""
     why = _line(": ".join(part for part in (because, run.detail) if part))
     return f"_This ended: {run.state}{f' ({why})' if why else ''}._"

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from contracts.runs import CreateRun, Run, RunOutput, RunPage, RunState
+from contracts.runtime_manifests import AskRestorePlan, RunRestorePlan
 from contracts.sessions import Todos
 from contracts.usage import RunUsage
 from control_plane.domain.access import Action, Principal
@@ -16,6 +17,7 @@ from control_plane.routes.policies import READ, READ_RUN, WRITE, WRITE_RUN
 from control_plane.routes.wishes import Cursor, IdempotencyKey, Limit, Prefer, ask_of, window
 from control_plane.services.access import Access
 from control_plane.services.intake import Intake
+from control_plane.services.restore_plans import RestorePlans
 from control_plane.services.run_views import RunViews
 from control_plane.services.runs import Runs
 
@@ -42,6 +44,25 @@ async def create_run(
     ask = ask_of(request, principal, data, idempotency_key)
     done = await intake.start(ask, data, project_id=project_id, by=principal.user_id)
     return await answers.of(done, prefer)
+
+
+@post("/api/v1/runs/restore-plan", opt=READ, status_code=200, tags=["runs"])
+async def plan_restore_of_run(
+    *,
+    data: JSONBody[AskRestorePlan],
+    principal: NamedDependency[Principal],
+    access: NamedDependency[Access],
+    restore_plans: NamedDependency[RestorePlans],
+) -> RunRestorePlan:
+    """What the next worker of a session would restore, or that of a new one; nothing is done.
+
+    422 where a required path would be missing, 400 with the path and the rule that it breaks.
+    """
+    if data.session_id is None:
+        project_id = access.project_for(principal, Action.READ, data.project_id)
+    else:
+        project_id = await access.project_of_session(principal, Action.READ, data.session_id)
+    return await restore_plans.compute(data, project_id=project_id)
 
 
 @get("/api/v1/runs", opt=READ, tags=["runs"])
@@ -119,6 +140,7 @@ async def retry_run(
 
 RUN_ROUTES = [
     create_run,
+    plan_restore_of_run,
     list_runs,
     get_run,
     get_output,

@@ -22,10 +22,12 @@ from control_plane.domain.access import Action, Principal
 from control_plane.routes.paths import litestar_path
 from control_plane.routes.policies import GATEWAY_FOR_PERSON, MANAGER
 from control_plane.services.access import Access
+from control_plane.services.sensitive import FileCaller
 from control_plane.services.tickets import Tickets
 
 ACTIONS: dict[Audience, Action] = {
     "workspace.read": Action.READ,
+    "workspace.write": Action.WRITE,
     "worker.logs": Action.WRITE,
     "terminal.read": Action.READ,
     "terminal.write": Action.WRITE,
@@ -41,8 +43,10 @@ async def ask_ticket(
     access: NamedDependency[Access],
     tickets: NamedDependency[Tickets],
 ) -> Ticket:
-    await access.project_of_session(principal, ACTIONS[data.audience], data.session_id)
-    return await tickets.issue(data, by=principal.user_id)
+    project_id = await access.project_of_session(principal, ACTIONS[data.audience], data.session_id)
+    opens = access.may(principal, Action.OPEN_SENSITIVE, project_id)
+    by = FileCaller(user_id=principal.user_id, project_id=project_id, opens_sensitive=opens)
+    return await tickets.issue(data, by=by)
 
 
 @post(litestar_path(CHECK_TERMINAL), opt=GATEWAY_FOR_PERSON, status_code=200)

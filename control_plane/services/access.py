@@ -88,6 +88,10 @@ class Access:
         """Raises `project_not_found` for who is no member, `forbidden` for too low a role."""
         self._require(principal, action, project_id, Code.PROJECT_NOT_FOUND)
 
+    def may(self, principal: Principal, action: Action, project_id: UUID) -> bool:
+        role = principal.roles.get(project_id)
+        return role is not None and action in ALLOWED[role]
+
     async def project_of(
         self, principal: Principal, action: Action, noun: Noun, noun_id: UUID
     ) -> UUID:

@@ -13,8 +13,9 @@ from contracts.workers import WorkerLimits
 from control_plane.domain.containers import choice_of, refused_by_all
 from control_plane.domain.cursors import Window
 from control_plane.services.egress import policy_of
+from control_plane.services.runtime_manifests import manifest_of
 from control_plane.store import apps as store
-from control_plane.store import audit, containers
+from control_plane.store import audit, containers, runtime_manifests
 from control_plane.store.database import Database, Unit
 
 
@@ -26,11 +27,14 @@ class Apps:
         self._default_agent = default_agent
 
     async def create(self, unit: Unit, data: CreateApp, *, project_id: UUID) -> App:
-        """Raises `validation_failed` for what it may not reach."""
+        """Raises `validation_failed` for what it may not reach, and for paths that are none."""
         policy = policy_of(data.egress, within="egress") if data.egress else None
         if data.container is not None:
             await _require_granted(unit, choice_of(data.container))
-        app_id = await store.insert(unit, data, project_id=project_id, policy=policy)
+        manifest = manifest_of(data.runtime_manifest) if data.runtime_manifest else None
+        app_id = await store.insert(
+            unit, data, project_id=project_id, policy=policy, manifest=manifest
+        )
         return await store.get(unit.connection, app_id)
 
     async def patch(self, app_id: UUID, patch: PatchApp, *, by: UUID) -> App:
@@ -106,6 +110,9 @@ def _patched(app: App, patch: PatchApp) -> App:
         egress = policy_of(patch.egress, within="egress") if patch.egress else None
     if patch.container is not msgspec.UNSET:
         container = choice_of(patch.container) if patch.container else None
+    manifest = app.runtime_manifest
+    if (wanted := patch.runtime_manifest) is not msgspec.UNSET:
+        manifest = manifest_of(wanted) if wanted else None
     return msgspec.structs.replace(
         app,
         name=app.name if patch.name is msgspec.UNSET else patch.name,
@@ -114,6 +121,7 @@ def _patched(app: App, patch: PatchApp) -> App:
         worker_limits=of_workers,
         egress=egress,
         container=container if container != containers.UNSAID else None,
+        runtime_manifest=manifest if manifest != runtime_manifests.UNSAID else None,
     )
 
 

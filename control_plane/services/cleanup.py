@@ -8,7 +8,7 @@ worker serves it.
 from collections.abc import Sequence
 
 from chassis.telemetry import current_trace_id
-from control_plane.domain import line
+from control_plane.domain import worker_ends
 from control_plane.domain.jobs import Member, removal
 from control_plane.domain.session_state import SessionState
 from control_plane.services.stops import Stop, Why, ask_to_stop
@@ -51,7 +51,7 @@ async def remove_stopped(unit: Unit, loaded: Loaded, members: Sequence[Member]) 
         if not worker.remove_requested and worker.id not in asked:
             state = loaded.states[member.session_id]
             state.trace_id = current_trace_id()
-            line.ask_to_remove(state, worker.id, forced=False)
+            worker_ends.ask_to_remove(state, worker.id, forced=False)
             unit.wakes.managers.add(worker.manager_id)
             asked.add(worker.id)
     removing = [m.worker_id for m in members if m.worker_id in asked and m.worker_id is not None]

@@ -89,6 +89,14 @@ class Idempotency:
             await store.keep(unit, user_id=ask.user_id, key=ask.key, status=status, answer=text)
             return Once(value)
 
+    async def earlier(self, ask: Ask, answer: type[T]) -> Once[T] | None:
+        """What the key was answered with already: before work that no transaction may wait for."""
+        if ask.key is None:
+            return None
+        async with self._database.reading() as connection:
+            kept = await store.kept(connection, user_id=ask.user_id, key=ask.key)
+        return None if kept is None else Once(_first_answer(ask, kept, answer), replayed=True)
+
     async def expire(self) -> int:
         """One pass: how many keys it forgot, in batches that are transactions of their own."""
         forgotten = 0

@@ -159,7 +159,9 @@ async def _accepted(unit: Unit, queued: Enqueued) -> Accepted:
 def _session_of(data: CreateRun) -> CreateSession:
     """Untitled, it is called by how its first message begins."""
     title = data.title if data.title is not None else data.text.strip().partition("\n")[0][:80]
-    return CreateSession(title=title, agent=data.agent, app_id=data.app_id)
+    return CreateSession(
+        title=title, agent=data.agent, app_id=data.app_id, workspace=data.workspace
+    )
 
 
 def _require_fit(data: CreateRun, session: Session) -> None:
@@ -170,6 +172,13 @@ def _require_fit(data: CreateRun, session: Session) -> None:
         "project_id": (data.project_id, session.project_id),
         "title": (data.title, session.title),
     }
+    if data.workspace is not None:
+        raise BerthError(
+            Code.VALIDATION,
+            "workspace: the session has one; leave it out",
+            field="workspace",
+            expected="nothing, where session_id is given",
+        )
     for field, (asked, there) in pairs.items():
         if asked is not None and asked != there:
             raise BerthError(

@@ -13,7 +13,7 @@ from chassis.ids import new_id
 from contracts.commands import SyncWorker
 from contracts.reasons import Reason
 from contracts.runs import RunState
-from control_plane.domain import line
+from control_plane.domain import line, retries, worker_ends
 from control_plane.domain.jobs import Member
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import RunEnd, SessionState
@@ -98,15 +98,15 @@ class Reconcile:
         if run is None or stale is None or stale.run_id != run.id:
             return "healthy"
         if stale.overdue:
-            line.supersede(state, Reason.CANCEL_DEADLINE.value)
+            worker_ends.supersede(state, Reason.CANCEL_DEADLINE.value)
             line.finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCEL_DEADLINE))
             return "canceled"
         if stale.orphaned:
-            line.lose(state, run, Reason.WORKER_LOST, self._policy, "its worker is gone")
+            retries.lose(state, run, Reason.WORKER_LOST, self._policy, "its worker is gone")
             return "requeued"
         if stale.forgotten:
             detail = "its executor does not have it"
-            line.lose(state, run, Reason.EXECUTOR_INTERRUPTED, self._policy, detail)
+            retries.lose(state, run, Reason.EXECUTOR_INTERRUPTED, self._policy, detail)
             return "requeued"
         return "healthy"
 

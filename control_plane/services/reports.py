@@ -23,10 +23,12 @@ from contracts.spool import (
 )
 from control_plane.domain import reports
 from control_plane.domain.line import Policy
+from control_plane.domain.packs import Naming, naming_of
 from control_plane.domain.session_state import SessionState, WorkerRow
 from control_plane.domain.tools import Said
-from control_plane.store import session_saves, session_states, tools, workers
+from control_plane.store import packs, session_saves, session_states, tools, workers
 from control_plane.store.database import Database, Unit
+from control_plane.store.session_states import Loaded
 
 GATHER_SECONDS = 0.003
 MAX_BATCH = 200
@@ -49,6 +51,7 @@ class _Met:
 
     taken: set[UUID]
     said: dict[UUID, list[Said]]
+    gone: set[UUID]
 
 
 class Reports:
@@ -131,7 +134,9 @@ class Reports:
             met = _Met(
                 taken=await session_states.taken(unit, _new_ids(batch)),
                 said=await tools.said(unit.connection, _finishing(batch)),
+                gone=await packs.lock(unit, _namings(batch, loaded)),
             )
+            await failpoint("report.packs_locked")
             for posted in batch:
                 state = loaded.states.get(posted.session_id)
                 posted.outcome = await self._fold(unit, state, posted, met)
@@ -153,7 +158,13 @@ class Reports:
         if gap is not None:
             return Stale(Code.EXPECTED_SEQ, f"entry {gap} is missing", seq=gap)
         fold = reports.Fold(
-            state, worker, self._policy, committed_of(state), said=met.said, taken=met.taken
+            state,
+            worker,
+            self._policy,
+            committed_of(state),
+            said=met.said,
+            taken=met.taken,
+            gone=met.gone,
         )
         reports.apply(fold, entries)
         return Reported(acknowledged=worker.last_source_seq, refused=fold.refused)
@@ -170,6 +181,17 @@ def _new_ids(batch: list[_Posted]) -> list[UUID]:
     entries = [entry for posted in batch for entry in posted.report.entries]
     asked = [entry.ask_id for entry in entries if isinstance(entry, Asked)]
     return asked + [e.snapshot.id for e in entries if isinstance(e, SnapshotCommitted)]
+
+
+def _namings(batch: list[_Posted], loaded: Loaded) -> list[Naming]:
+    """What is to be named, locked before anything is decided about it."""
+    return [
+        naming_of(entry.snapshot, project_id=state.session.project_id, session_id=posted.session_id)
+        for posted in batch
+        if (state := loaded.states.get(posted.session_id)) is not None
+        for entry in posted.report.entries
+        if isinstance(entry, SnapshotCommitted)
+    ]
 
 
 def speaker(state: SessionState | None, worker_id: UUID) -> WorkerRow | None:

@@ -9,7 +9,7 @@ from contracts.commands import ParkRun
 from contracts.events import HumanLoopOverdue
 from contracts.reasons import Reason
 from contracts.runs import LIVE, RunState
-from control_plane.domain import line
+from control_plane.domain import line, retries, worker_ends
 from control_plane.domain.containers import REASONS, refused_by_all
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import RunEnd
@@ -69,7 +69,7 @@ class Rescue:
                     return False
                 reason = Reason.EXECUTOR_INTERRUPTED
                 detail = "its executor does not have it"
-                line.lose(state, state.head, reason, self._policy, detail)
+                retries.lose(state, state.head, reason, self._policy, detail)
                 await session_saves.save(unit, loaded)
                 return True
 
@@ -88,7 +88,7 @@ class Rescue:
             run = state.head
             if run is None or run.id != run_id or run.state not in LIVE:
                 return False
-            line.supersede(state, Reason.CANCEL_DEADLINE.value)
+            worker_ends.supersede(state, Reason.CANCEL_DEADLINE.value)
             line.finish(state, run, RunState.CANCELED, RunEnd(reason=Reason.CANCEL_DEADLINE))
             await session_saves.save(unit, loaded)
             return True

@@ -17,7 +17,7 @@ from control_plane.domain.options import StoredOptions
 from control_plane.domain.session_state import RunRow, SessionState
 from control_plane.services.admission import admit_run
 from control_plane.store import line as line_store
-from control_plane.store import session_saves, session_states
+from control_plane.store import run_saves, session_saves, session_states
 from control_plane.store.database import Database, Unit
 
 
@@ -101,17 +101,13 @@ class Runs:
         if run.state is RunState.QUEUED and state.worker is None:
             for warning in told:
                 state.tell(warning, run=run)
-        await session_saves.insert_run(
+        await run_saves.insert_run(
             unit,
             run,
-            priority=order.options.priority,
             prompt=order.prompt,
-            options=session_saves.text(order.options),
-            extra=session_saves.RunExtra(
-                retry_of=order.retry_of,
-                traceparent=order.traceparent,
-                created_by=order.by,
-            ),
+            options=order.options,
+            retry_of=order.retry_of,
+            traceparent=order.traceparent,
         )
         return run
 

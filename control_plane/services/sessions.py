@@ -5,8 +5,9 @@ from uuid import UUID
 from chassis.errors import NotFound, Stale
 from chassis.ids import new_id
 from chassis.telemetry import current_trace_id
+from contracts.checkouts import source_of
 from contracts.errors import Code
-from contracts.events import SessionCreated, SessionUpdated
+from contracts.session_events import SessionCreated, SessionUpdated
 from contracts.sessions import CreateSession, PatchSession, Session, SessionPage, SessionState
 from control_plane.domain.cursors import Window
 from control_plane.store import session_saves, session_states
@@ -87,4 +88,5 @@ def draft(data: CreateSession, *, project_id: UUID, agent: str) -> NewSession:
         model=data.model,
         mode=data.mode,
         provider_options=data.provider_options,
+        workspace=source_of(data.workspace),
     )

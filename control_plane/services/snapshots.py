@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from chassis.errors import BerthError, NotFound, Stale
+from chassis.failpoints import failpoint
 from chassis.ids import new_id
 from chassis.objects import ObjectStore
 from chassis.telemetry import current_trace_id
@@ -30,39 +31,53 @@ from contracts.snapshots import (
 )
 from control_plane.domain.access import WorkerCaller
 from control_plane.domain.cursors import Window
-from control_plane.domain.reports import is_below, session_prefix
-from control_plane.store import session_saves, session_states
+from control_plane.domain.packs import Upload, is_below, is_of, naming_of, session_prefix
+from control_plane.services.layers import Layers
+from control_plane.store import packs, session_saves, session_states
 from control_plane.store import snapshots as store
 from control_plane.store.database import Database, Unit
+from control_plane.store.project_objects import prefix_of
 from control_plane.store.snapshots import Point
 
 URL_SECONDS = 900
 
 
 class Snapshots:
-    def __init__(self, database: Database, objects: ObjectStore) -> None:
+    def __init__(self, database: Database, objects: ObjectStore, layers: Layers) -> None:
         self._database = database
         self._objects = objects
+        self._layers = layers
 
     async def listed(self, session_id: UUID, window: Window) -> SnapshotPage:
         async with self._database.reading() as connection:
             return await store.listed(connection, session_id, window)
 
     async def plan(self, worker: WorkerCaller, ask: AskRestore) -> RestorePlan:
-        """A checkpoint of its retried run, if one is newer than the head, then the head."""
+        """A checkpoint of its retried run, if one is newer than the head, then the head; a damaged
+        head stands behind the nearest snapshot before it that is not.
+        """
         _require_epoch(worker, ask.epoch)
         async with self._database.reading() as connection:
             head = await store.head(connection, worker.session_id)
             checkpoint = await store.checkpoint(
                 connection, session_id=worker.session_id, worker_id=worker.id
             )
+            damaged = head is not None and head.damaged
+            before = await store.intact_before(connection, head.id) if head and damaged else None
         points = [] if head is None else [head]
         if checkpoint is not None and (head is None or checkpoint.order > head.order):
             points.insert(0, checkpoint)
-        return RestorePlan(
+        elif before is not None:
+            points.insert(0, before)
+        plan = RestorePlan(
             points=[self._restore_point(point) for point in points],
             head=None if head is None else head.id,
+            damaged=[head.id] if head is not None and damaged else [],
         )
+        async with self._database.reading() as connection:
+            return await self._layers.laid_over(
+                connection, plan, project_id=worker.project_id, session_id=worker.session_id
+            )
 
     def _restore_point(self, point: Point) -> RestorePoint:
         return RestorePoint(
@@ -75,22 +90,40 @@ class Snapshots:
     async def uploads(self, worker: WorkerCaller, ask: AskUploads) -> Uploads:
         """Each for exactly its bytes, at a key that was never given before."""
         _require_epoch(worker, ask.epoch)
-        return Uploads(objects=await asyncio.to_thread(self._sign_puts, worker, ask))
-
-    def _sign_puts(self, worker: WorkerCaller, ask: AskUploads) -> list[Signed]:
-        signed: list[Signed] = []
-        for one in ask.objects:
-            key = f"{_prefix(worker)}{worker.epoch}/{new_id()}.{one.purpose}"
-            put = self._objects.presign_put(
-                key, length=one.length, md5_base64=one.md5, expires=URL_SECONDS
+        uploads = [
+            Upload(
+                key=f"{_prefix(worker)}{worker.epoch}/{new_id()}.{one.purpose}",
+                purpose=one.purpose,
+                length=one.length,
             )
-            signed.append(Signed(key=key, url=put.url, headers=put.headers))
+            for one in ask.objects
+        ]
+        async with self._database.unit() as unit:
+            await packs.record(
+                unit, project_id=worker.project_id, session_id=worker.session_id, uploads=uploads
+            )
+        await failpoint("uploads.recorded")
+        return Uploads(objects=await asyncio.to_thread(self._sign_puts, ask, uploads))
+
+    def _sign_puts(self, ask: AskUploads, uploads: Sequence[Upload]) -> list[Signed]:
+        signed: list[Signed] = []
+        for one, upload in zip(ask.objects, uploads, strict=True):
+            put = self._objects.presign_put(
+                upload.key, length=one.length, md5_base64=one.md5, expires=URL_SECONDS
+            )
+            signed.append(Signed(key=upload.key, url=put.url, headers=put.headers))
         return signed
 
     async def downloads(self, worker: WorkerCaller, ask: AskDownloads) -> Downloads:
-        """Raises NotFound for a key that is not of this worker's session, whether it is there."""
-        for key in ask.keys:
-            if not _is_own(worker, key):
+        """Raises NotFound for a key that is neither below this worker's session, nor named by a
+        snapshot of it, nor of its project's files, whether it is there.
+        """
+        others = [key for key in ask.keys if not _is_given(worker, key)]
+        if others:
+            plain = [key for key in others if is_of(worker.project_id, key)]
+            async with self._database.reading() as connection:
+                named = await packs.named_by(connection, worker.session_id, plain)
+            if not named.issuperset(others):
                 raise NotFound(Code.NOT_FOUND, "there is no such object in this session")
         return Downloads(objects=await asyncio.to_thread(self._sign_gets, ask.keys))
 
@@ -106,9 +139,19 @@ class Snapshots:
         _require_side(worker, commit)
         await self._require_uploaded(commit)
         draft = commit.snapshot
+        naming = naming_of(
+            draft,
+            project_id=worker.project_id,
+            session_id=worker.session_id,
+            spool_key=commit.spool_key,
+        )
         async with self._database.unit() as unit:
             loaded = await session_states.lock(unit, [worker.session_id])
+            gone = await packs.lock(unit, [naming])
             if await store.insert_side(unit, worker, draft, spool_key=commit.spool_key):
+                if gone:
+                    raise Stale(Code.SNAPSHOT_PACKS_GONE, "packs that it names are gone")
+                await packs.name(unit, [naming])
                 state = loaded.states[worker.session_id]
                 state.trace_id = current_trace_id()
                 told = state.tell(
@@ -146,6 +189,11 @@ def _is_own(worker: WorkerCaller, key: str) -> bool:
     return is_below(_prefix(worker), key)
 
 
+def _is_given(worker: WorkerCaller, key: str) -> bool:
+    """Its own, or one of its project's files, whose keys nobody guesses: its plan names them."""
+    return _is_own(worker, key) or is_below(prefix_of(worker.project_id), key)
+
+
 def _require_epoch(worker: WorkerCaller, epoch: int) -> None:
     if epoch != worker.epoch:
         raise Stale(Code.STALE_EPOCH, f"this worker's epoch is {worker.epoch}", epoch=worker.epoch)
@@ -160,6 +208,8 @@ def _require_side(worker: WorkerCaller, commit: CommitSide) -> None:
         raise _wrong("manifest_key", "a key that was given for an upload")
     if commit.spool_key is not None and not _is_own(worker, commit.spool_key):
         raise _wrong("spool_key", "a key that was given for an upload")
+    if not all(is_of(worker.project_id, key) for key in commit.snapshot.packs):
+        raise _wrong("packs", "keys that were given for uploads")
 
 
 async def _require_same_session(unit: Unit, worker: WorkerCaller, snapshot_id: UUID) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 from chassis.ids import new_id
 from contracts.commands import InterruptRun
 from contracts.runs import LIVE, RunState
-from control_plane.domain import line
+from control_plane.domain import worker_ends
 from control_plane.domain.session_state import SessionState
 from control_plane.store import commands, workers
 from control_plane.store.database import Unit
@@ -48,5 +48,5 @@ async def ask_to_stop(unit: Unit, state: SessionState, worker_id: UUID, why: Why
             return Stop.BUSY
     elif why is Why.IDLE and state.session.keep_warm:
         return Stop.KEPT_WARM
-    line.ask_to_stop(state)
+    worker_ends.ask_to_stop(state)
     return Stop.STOPPING

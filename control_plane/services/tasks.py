@@ -7,8 +7,8 @@ from chassis.errors import BerthError, NotFound, Stale
 from chassis.failpoints import failpoint
 from chassis.ids import new_id
 from contracts.errors import Code
-from contracts.events import TaskCreated, TaskTransitioned, TaskUpdated
 from contracts.sessions import CreateSession, Session
+from contracts.task_events import TaskCreated, TaskTransitioned, TaskUpdated
 from contracts.tasks import CreateTask, PatchTask, RunTask, Task, TaskPage, TaskState
 from control_plane.domain import tasks as domain
 from control_plane.domain.cursors import Window

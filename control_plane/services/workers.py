@@ -15,7 +15,7 @@ from contracts.events import AlertRaised, WorkerFailed, WorkerRemoved, WorkerSte
 from contracts.managers import AskStop, StartStep, StopAnswer, WorkerChange, WorkerChanged
 from contracts.reasons import Reason
 from contracts.workers import WorkerState
-from control_plane.domain import line
+from control_plane.domain import retries, worker_ends
 from control_plane.domain.containers import REASONS
 from control_plane.domain.line import Policy
 from control_plane.domain.session_state import SessionState, WorkerRow
@@ -166,7 +166,7 @@ class Workers:
             if state.worker is not None:
                 worker = state.worker
                 lose_worker(state, Reason.WORKER_REMOVED, self._policy, "removed by force")
-            line.ask_to_remove(state, worker.id, forced=forced)
+            worker_ends.ask_to_remove(state, worker.id, forced=forced)
             await workers.request_removals(unit, [worker.id])
             await audit.record(
                 unit,
@@ -203,7 +203,7 @@ def tell_steps(state: SessionState, steps: Sequence[StartStep]) -> None:
 
 def lose_worker(state: SessionState, reason: Reason, policy: Policy, detail: str = "") -> None:
     """The current worker's epoch ends; its live run is tried again, parked, or given up."""
-    worker = line.supersede(state, reason.value)
+    worker = worker_ends.supersede(state, reason.value)
     run = state.head
     if worker is not None and run is not None and run.worker_id == worker.id:
-        line.lose(state, run, reason, policy, detail)
+        retries.lose(state, run, reason, policy, detail)

@@ -14,10 +14,11 @@ from contracts.egress import EgressPolicy
 from contracts.errors import Code
 from contracts.projects import App, AppList, CreateApp
 from contracts.runs import AskedLimits, RunLimits
+from contracts.runtime_manifests import RuntimeManifest
 from control_plane.domain.containers import choice_of
 from control_plane.domain.cursors import Window
 from control_plane.domain.limits import NONE
-from control_plane.store import containers, egress
+from control_plane.store import containers, egress, runtime_manifests
 from control_plane.store.database import Connection, Unit
 from control_plane.store.limits import kept, read
 from control_plane.store.pages import fetch, page
@@ -37,6 +38,7 @@ _SELECTED = select(
     cast(_apps.worker_limits, Text).label("worker_limits"),
     cast(_apps.egress, Text).label("egress"),
     cast(_apps.container, Text).label("container"),
+    cast(_apps.runtime_manifest, Text).label("runtime_manifest"),
     _apps.created_at,
 )
 
@@ -54,7 +56,12 @@ async def offers(connection: Connection) -> Sequence[dict[str, str]]:
 
 
 async def insert(
-    unit: Unit, data: CreateApp, *, project_id: UUID, policy: EgressPolicy | None
+    unit: Unit,
+    data: CreateApp,
+    *,
+    project_id: UUID,
+    policy: EgressPolicy | None,
+    manifest: RuntimeManifest | None,
 ) -> UUID:
     """Raises Stale `conflict` where the project has an app of this name."""
     app_id = new_id()
@@ -69,6 +76,7 @@ async def insert(
             kept(data.worker_limits),
             egress.kept(policy),
             containers.kept(data.container and choice_of(data.container)),
+            runtime_manifests.kept(manifest),
         )
     return app_id
 
@@ -91,6 +99,7 @@ async def update(unit: Unit, app: App) -> None:
             kept(app.worker_limits),
             egress.kept(app.egress),
             containers.kept(app.container),
+            runtime_manifests.kept(app.runtime_manifest),
         )
 
 
@@ -134,4 +143,5 @@ def _app(record: asyncpg.Record) -> App:
     fields["egress"] = None if said == egress.NOTHING_SAID else egress.read(said)
     chosen = containers.read(fields["container"])
     fields["container"] = None if chosen == containers.UNSAID else chosen
+    fields["runtime_manifest"] = runtime_manifests.said(fields["runtime_manifest"])
     return msgspec.convert(fields, App)

@@ -4,13 +4,14 @@ The service opens a unit; the store never commits. No transaction stays open acr
 nothing but Postgres is called inside one.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -103,3 +104,13 @@ async def open_pool(url: str, *, size: int, application: str) -> asyncpg.Pool:
 
 def row(record: asyncpg.Record) -> dict[str, Any]:
     return dict(record.items())
+
+
+def columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """What a statement that unnests arrays takes: at least one row, one array for each column."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def text(value: object) -> str:
+    """As JSON."""
+    return msgspec.json.encode(value).decode()

@@ -120,7 +120,7 @@ async def page(
     else:
         found = await connection.fetch(QUERIES["page_of_run"], stream_id, after, rows, size, run_id)
     full = bool(found) and (len(found) == rows or found[-1]["size_so_far"] >= size)
-    return [_event(record) for record in found], not full
+    return [stored(record) for record in found], not full
 
 
 async def entries(
@@ -139,7 +139,7 @@ async def entries(
         found = await connection.fetch(QUERIES["list_of_stream"], *arguments)
     else:
         found = await connection.fetch(QUERIES["list_of_run"], *arguments, run_id)
-    return [_event(record) for record in found]
+    return [stored(record) for record in found]
 
 
 async def before_last(
@@ -167,5 +167,5 @@ async def append_to_project(connection: Connection, events: Sequence[NewProjectE
     await connection.execute(QUERIES["append_to_project"], *columns)
 
 
-def _event(record: asyncpg.Record) -> StoredEvent:
+def stored(record: asyncpg.Record) -> StoredEvent:
     return StoredEvent(*record[:COLUMNS])

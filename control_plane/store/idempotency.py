@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from control_plane.store.database import Unit
+from control_plane.store.database import Connection, Unit
 from sql.named import load as load_queries
 
 QUERIES = load_queries("idempotency")
@@ -21,7 +21,11 @@ async def claim(unit: Unit, *, user_id: UUID, key: str, request_hash: str) -> Ke
     if claimed is not None:
         return None
     # a statement of its own: its snapshot sees what the other one has just committed
-    record = await unit.connection.fetchrow(QUERIES["kept"], user_id, key)
+    return await kept(unit.connection, user_id=user_id, key=key)
+
+
+async def kept(connection: Connection, *, user_id: UUID, key: str) -> Kept | None:
+    record = await connection.fetchrow(QUERIES["kept"], user_id, key)
     return Kept(record["request_hash"], record["answer"]) if record else None
 
 

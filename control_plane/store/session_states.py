@@ -1,4 +1,4 @@
-"""Loads sessions under their streams' locks and writes what a transaction changed of them.
+"""Loads sessions under their streams' locks; `session_saves` writes what a transaction changed.
 
 Lock order: streams (ascending id, or SKIP LOCKED) → workers (ascending id). Guards are checked in
 statements after the lock. Every statement works on arrays: many sessions share one round trip.
@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from contracts.checkouts import WorkspaceSource
 from contracts.events import AskOption
 from contracts.human_loop import RequestState
 from contracts.runs import RunState
@@ -29,6 +30,10 @@ from sql.named import load as load_queries
 
 QUERIES = load_queries("session_states")
 OPTIONS = list[AskOption]
+
+
+class LockBroken(Exception):
+    """A guarded write met another state than the one loaded under the lock: a writer without it."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -129,6 +134,7 @@ async def taken(unit: Unit, ids: Sequence[UUID]) -> set[UUID]:
 def _session(record: asyncpg.Record) -> SessionRow:
     fields = row(record)
     fields["life"] = SessionLife(fields["life"])
+    fields["workspace"] = msgspec.json.decode(fields["workspace"], type=WorkspaceSource)
     fields["provider_options"] = msgspec.json.decode(fields["provider_options"])
     return SessionRow(**fields)
 

@@ -7,15 +7,16 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import and_, select
+from sqlalchemy import Text, and_, cast, select
 
+from contracts.checkouts import NO_SOURCE, WorkspaceSource
 from contracts.runs import RunState
-from contracts.sessions import Session, SessionPage, SessionState
+from contracts.sessions import ForkedFrom, Session, SessionPage, SessionState
 from control_plane.domain.cursors import Window
 from control_plane.store.database import Connection, Unit
 from control_plane.store.pages import AnySelect, fetch, page
 from sql.named import load as load_queries
-from sql.tables import runs, sessions, streams
+from sql.tables import branches, runs, sessions, streams
 
 QUERIES = load_queries("sessions")
 
@@ -24,6 +25,9 @@ _sessions = sessions.c
 HEADS = [
     state.value for state in (RunState.QUEUED, RunState.CLAIMED, RunState.RUNNING, RunState.WAITING)
 ]
+
+PARTS = ("session", "snapshot", "run")
+"""Of what a session was forked from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,7 @@ class NewSession:
     model: str | None
     mode: str | None
     provider_options: dict[str, Any]
+    workspace: WorkspaceSource = NO_SOURCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +68,13 @@ async def listed(connection: Connection, wanted: SessionFilter, window: Window) 
     return SessionPage(items=items, next_cursor=cursor)
 
 
+async def insert_stream(unit: Unit, session_id: UUID, project_id: UUID) -> None:
+    """Before the session's row."""
+    await unit.connection.execute(QUERIES["insert_stream"], session_id, project_id)
+
+
 async def insert(unit: Unit, new: NewSession, *, by: UUID | None) -> None:
-    await unit.connection.execute(QUERIES["insert_stream"], new.id, new.project_id)
+    await insert_stream(unit, new.id, new.project_id)
     await unit.connection.execute(
         QUERIES["insert"],
         new.id,
@@ -76,6 +86,7 @@ async def insert(unit: Unit, new: NewSession, *, by: UUID | None) -> None:
         new.mode,
         msgspec.json.encode(new.provider_options).decode(),
         by,
+        msgspec.json.encode(new.workspace).decode(),
     )
 
 
@@ -89,6 +100,7 @@ async def update(unit: Unit, session_id: UUID, *, title: str, state: SessionStat
 
 
 def _selected() -> AnySelect:
+    origin = and_(branches.c.session_id == _sessions.id, branches.c.begins_at == 0)
     live = and_(runs.c.session_id == _sessions.id, runs.c.state.in_(HEADS))
     return (
         select(
@@ -103,13 +115,23 @@ def _selected() -> AnySelect:
             _sessions.head_snapshot_id,
             streams.c.last_seq,
             runs.c.id.label("live_run_id"),
+            branches.c.from_session_id,
+            branches.c.snapshot_id.label("from_snapshot_id"),
+            branches.c.run_id.label("from_run_id"),
+            cast(_sessions.workspace, Text).label("workspace"),
             _sessions.created_at,
             _sessions.updated_at,
         )
         .join(streams, streams.c.id == _sessions.id)
         .outerjoin(runs, live)
+        .outerjoin(branches, origin)
     )
 
 
 def _session(record: asyncpg.Record) -> Session:
-    return msgspec.convert(dict(record.items()), Session)
+    fields = dict(record.items())
+    fields["workspace"] = msgspec.json.decode(fields["workspace"])
+    session, snapshot, run = (fields.pop(f"from_{name}_id") for name in PARTS)
+    if session is not None:
+        fields["forked_from"] = ForkedFrom(session_id=session, snapshot_id=snapshot, run_id=run)
+    return msgspec.convert(fields, Session)

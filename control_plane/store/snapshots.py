@@ -30,6 +30,7 @@ class Point:
     manifest_sha256: str
     epoch: int
     source_seq: int
+    damaged: bool
 
     @property
     def order(self) -> tuple[int, int]:
@@ -40,8 +41,18 @@ async def head(connection: Connection, session_id: UUID) -> Point | None:
     return _point(await connection.fetchrow(QUERIES["head"], session_id))
 
 
+async def point(connection: Connection, session_id: UUID, snapshot_id: UUID) -> Point | None:
+    """None: the session has no such snapshot."""
+    return _point(await connection.fetchrow(QUERIES["point"], session_id, snapshot_id))
+
+
 async def checkpoint(connection: Connection, *, session_id: UUID, worker_id: UUID) -> Point | None:
     return _point(await connection.fetchrow(QUERIES["checkpoint"], session_id, worker_id))
+
+
+async def intact_before(connection: Connection, snapshot_id: UUID) -> Point | None:
+    """The nearest one that led to it and is not known as damaged."""
+    return _point(await connection.fetchrow(QUERIES["intact_before"], snapshot_id))
 
 
 def _point(record: asyncpg.Record | None) -> Point | None:
@@ -69,6 +80,9 @@ async def insert_side(
         draft.bytes,
         draft.new_bytes,
         spool_key,
+        draft.added,
+        draft.changed,
+        draft.removed,
     )
     return inserted is not None
 
@@ -90,7 +104,11 @@ async def listed(connection: Connection, session_id: UUID, window: Window) -> Sn
             _snapshots.attempt,
             _snapshots.files,
             _snapshots.bytes,
+            _snapshots.added,
+            _snapshots.changed,
+            _snapshots.removed,
             (sessions.c.head_snapshot_id == _snapshots.id).label("head"),
+            _snapshots.damaged_at.is_not(None).label("damaged"),
             _snapshots.created_at,
         )
         .join(sessions, sessions.c.id == _snapshots.session_id)

@@ -14,6 +14,18 @@ from sql.named import load as load_queries
 QUERIES = load_queries("tickets")
 
 
+OPENS = "+sensitive"
+"""Behind an audience: its caller may open names that are withheld from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A ticket that was redeemed just now."""
+
+    ticket: Redeemed
+    opens_sensitive: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A session's worker, and where its bytes are asked for."""
@@ -56,6 +68,7 @@ async def insert(
     session_id: UUID,
     token_hash: str,
     audience: Audience,
+    opens_sensitive: bool,
     issued_to: UUID,
     seconds: float,
 ) -> None:
@@ -67,15 +80,20 @@ async def insert(
         target.worker_id,
         target.epoch,
         target.manager_id,
-        audience,
+        audience + OPENS if opens_sensitive else audience,
         issued_to,
         seconds,
     )
 
 
-async def redeem(unit: Unit, token_hash: str, manager_id: UUID) -> Redeemed | None:
+async def redeem(unit: Unit, token_hash: str, manager_id: UUID) -> Once | None:
     record = await unit.connection.fetchrow(QUERIES["redeem"], token_hash, manager_id)
-    return None if record is None else msgspec.convert(dict(record.items()), Redeemed)
+    if record is None:
+        return None
+    fields = dict(record.items())
+    kept: str = fields["audience"]
+    fields["audience"] = kept.removesuffix(OPENS)
+    return Once(msgspec.convert(fields, Redeemed), opens_sensitive=kept.endswith(OPENS))
 
 
 async def expire(unit: Unit, limit: int) -> int:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from control_plane.domain.branches import Stretch
 from control_plane.domain.transcripts import ToldRun
 from control_plane.store.database import Connection
+from control_plane.store.events import StoredEvent, stored
 from sql.named import load
 
 QUERIES = load("transcripts")
@@ -46,10 +48,12 @@ async def asked(connection: Connection, run_id: UUID) -> Asked | None:
 
 
 async def told_before(
-    connection: Connection, session_id: UUID, line_no: int, *, rows: int, length: int
+    connection: Connection, stretch: Stretch, line_no: int, *, rows: int, length: int
 ) -> list[Before]:
     """`length`: characters of a text at most."""
-    found = await connection.fetch(QUERIES["told_before"], session_id, line_no, rows, length)
+    found = await connection.fetch(
+        QUERIES["told_before"], stretch.session_id, line_no, rows, length, stretch.first
+    )
     return [
         Before(
             record["id"],
@@ -63,14 +67,17 @@ async def told_before(
                 state=record["state"],
                 reason=record["reason"],
                 detail=record["detail"],
+                cut=stretch.until is not None and record["line_no"] == stretch.last,
             ),
         )
         for record in found
     ]
 
 
-async def count_before(connection: Connection, session_id: UUID, line_no: int) -> int:
-    return await connection.fetchval(QUERIES["count_before"], session_id, line_no)
+async def count_before(connection: Connection, stretch: Stretch, line_no: int) -> int:
+    return await connection.fetchval(
+        QUERIES["count_before"], stretch.session_id, line_no, stretch.first
+    )
 
 
 async def page_back(
@@ -97,3 +104,20 @@ async def page_back(
         size=int(found[-1]["size_so_far"]),
         last=not full,
     )
+
+
+async def page_on(
+    connection: Connection, stretch: Stretch, *, after: int, kinds: Sequence[str], rows: int
+) -> list[StoredEvent]:
+    """Of one stretch, the oldest first."""
+    found = await connection.fetch(
+        QUERIES["page_on"],
+        stretch.session_id,
+        stretch.first,
+        stretch.last,
+        after,
+        stretch.until,
+        kinds,
+        rows,
+    )
+    return [stored(record) for record in found]

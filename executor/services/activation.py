@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
+from uuid import UUID
 
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
@@ -19,11 +20,16 @@ from contracts.snapshots import RestorePlan, RestorePoint, SnapshotKind
 from contracts.spool import RunInterrupted
 from executor.notes import Restored
 from executor.services.former_end import forget_end, read_end
+from executor.services.layers import Layering, apart_of
 from executor.services.leftovers import end_leftovers
+from executor.services.progress import reported
 from executor.services.worker import Worker
 from executor.threads import in_thread
 from executor.workspace.errors import RestoreFailed, WorkspaceError, is_full
-from executor.workspace.restoring import is_empty, missing_paths, restore, wipe
+from executor.workspace.layers import missing_paths
+from executor.workspace.progress import Progress
+from executor.workspace.restoring import is_empty, restore, wipe
+from snapshots.manifest import Manifest
 
 StepName = Literal["restore", "link", "validate", "ready"]
 
@@ -36,11 +42,13 @@ class ActivationFailed(Exception):
     def __init__(self, step: str, reason: str, detail: str = "") -> None:
         super().__init__(f"{step}: {reason}: {detail}")
         self.reason = reason
+        self.detail = detail
 
 
 class Activation:
     def __init__(self, worker: Worker) -> None:
         self._tree = worker.tree
+        self._clock = worker.clock
         self._home = worker.settings.home_dir
         self._identity = worker.threads.identity
         self._worker_id = worker.settings.worker_id
@@ -58,6 +66,7 @@ class Activation:
         if restored is None:
             restored = await self._prepare()
         else:
+            self._saves.apart = apart_of(restored.layered)
             await self._take_over()
         async with self._step("ready"):
             await failpoint("activation.before_ready")
@@ -94,12 +103,16 @@ class Activation:
         plan = await self._saves.plan()
         async with self._step("restore"):
             point = await self._restore(plan)
+            layered = await Layering(self._tree, self._saves.transfer, plan).apply()
+        self._saves.apart = apart_of(layered)
         async with self._step("validate"):
             missing = await self._tree.run(missing_paths, plan.required_paths)
         restored = Restored(
             snapshot_id=point.snapshot_id if point else None,
             type=point.type if point else None,
             missing_paths=missing,
+            required_paths=plan.required_paths,
+            layered=layered,
         )
         self._notes.restored = restored
         await failpoint("activation.after_restored")
@@ -110,11 +123,13 @@ class Activation:
         if not self._notes.restoring and not await self._tree.run(is_empty):
             raise RestoreFailed("workspace_not_empty", "and nothing says what is in it")
         self._notes.begin_restore()
+        await self._wipe()
         failures: list[str] = []
         full = False
         for number, point in enumerate(plan.points, start=1):
             last = number == len(plan.points)
-            failure = await self._restore_point(point, check_agent=not last)
+            passed = [one for one in plan.damaged if one != point.snapshot_id]
+            failure = await self._restore_point(point, passed, check_agent=not last)
             if failure is None:
                 return point
             full = full or is_full(failure)
@@ -125,43 +140,60 @@ class Activation:
         if plan.points:
             # nothing half-restored stays, whoever looks
             with suppress(OSError):
-                await self._tree.run(wipe)
+                await self._wipe()
             reason = "disk_full" if full else "restore_failed"
             raise RestoreFailed(reason, "; ".join(failures))
-        await self._tree.run(wipe)
         await self._link()
         self._saves.dirty = plan.head is not None
         await self._reporter.event(WorkspaceRestored(snapshot_id=None))
         return None
 
     async def _restore_point(
-        self, point: RestorePoint, *, check_agent: bool
+        self, point: RestorePoint, passed_over: list[UUID], *, check_agent: bool
     ) -> RestoreFailed | OSError | None:
         """None, or why it cannot be used."""
         started = time.monotonic()
-        await self._tree.run(wipe)
         try:
             with span("restore", snapshot=str(point.snapshot_id)):
-                manifest, stored = await restore(
-                    self._tree, point, self._saves.transfer, limits=self._saves.limits
-                )
+                manifest = await self._fetch(point)
         except (RestoreFailed, OSError) as error:
+            await self._wipe()
             return error
         await self._link()
         if check_agent and point.type is SnapshotKind.CHECKPOINT:
             broken = await self._agent_data.broken()
             if broken is not None:
+                # what it has in common with the next one stays
                 return RestoreFailed("agent_state_broken", broken)
-        self._saves.start_from(manifest, stored, point.snapshot_id)
+        self._saves.start_from(point.snapshot_id)
         await self._reporter.event(
             WorkspaceRestored(
                 snapshot_id=point.snapshot_id,
-                files=manifest.files,
-                bytes=manifest.bytes,
+                files=manifest.totals.files,
+                bytes=manifest.totals.bytes,
                 duration_ms=_ms_since(started),
+                passed_over=passed_over,
             )
         )
         return None
+
+    async def _fetch(self, point: RestorePoint) -> Manifest:
+        progress = Progress("restore")
+        async with reported(progress, self._reporter, self._clock):
+            return await restore(
+                self._tree,
+                point,
+                self._saves.transfer,
+                self._notes.index,
+                limits=self._saves.limits,
+                reuse=True,
+                progress=progress,
+            )
+
+    async def _wipe(self) -> None:
+        """The index first: it must never speak of a tree that is not there."""
+        await in_thread(self._notes.index.forget)
+        await self._tree.run(wipe)
 
     async def _link(self) -> None:
         async with self._step("link"):
@@ -174,12 +206,12 @@ class Activation:
             yield
         except (WorkspaceError, OSError) as error:
             if isinstance(error, WorkspaceError):
-                reason = error.reason
+                reason, detail = error.reason, error.detail
             else:
-                reason = "disk_full" if is_full(error) else "disk_error"
-            _log.error("activation_failed", step=name, reason=reason, detail=str(error))
+                reason, detail = "disk_full" if is_full(error) else "disk_error", str(error)
+            _log.error("activation_failed", step=name, reason=reason, detail=detail)
             await self._report(name, started, reason)
-            raise ActivationFailed(name, reason, str(error)) from error
+            raise ActivationFailed(name, reason, detail) from error
         await self._report(name, started, "")
 
     async def _report(self, name: StepName, started: float, reason: str) -> None:

@@ -15,6 +15,7 @@ from contracts.terminals import CloseCode
 from executor.callbacks import Sender, SenderHooks
 from executor.notes import AttemptNote
 from executor.services.activation import Activation, ActivationFailed
+from executor.services.changes import Changes
 from executor.services.commands import Commands
 from executor.services.files import WorkspaceFiles
 from executor.services.loading import LoadingFailed, load_attempts
@@ -23,6 +24,7 @@ from executor.services.runs.runs import Runs
 from executor.services.stopping import Stopping
 from executor.services.superseding import Superseding
 from executor.services.terminals import Terminals
+from executor.services.upkeep import Upkeep
 from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
@@ -31,20 +33,25 @@ OVER = frozenset({"already_finished", "stale_attempt"})
 FLUSH_SECONDS = 5.0
 LATER_SECONDS = 10.0
 """Without a command the agents' half is loaded so long after readiness."""
+LONGEST_DETAIL = 500
 
 _log = get_logger()
 
 
 class Executor:
     def __init__(self, worker: Worker) -> None:
-        self.files = WorkspaceFiles(worker.tree, worker.status)
         self._worker = worker
         self._ready = asyncio.Event()
         self._wanted = asyncio.Event()
         self._superseding = Superseding(worker)
         self._runs = Runs(worker, self._superseding)
         self.terminals = Terminals(worker, self._runs.save_left)
-        self._stopping = Stopping(worker, self._runs, self.terminals, self._superseding)
+        self._changes = Changes(worker.saves, worker.status, self._runs.save_left)
+        self.files = WorkspaceFiles(worker.tree, worker.status, self._changes)
+        self._stopping = Stopping(
+            worker, self._runs, self.terminals, self._changes, self._superseding
+        )
+        self.upkeep = Upkeep(worker, self._runs)
         self._commands = Commands(worker, self._runs, self._stopping, self._ready)
         self._activating: asyncio.Task[None] | None = None
         hooks = SenderHooks(
@@ -80,6 +87,7 @@ class Executor:
             boot_id=self._worker.boot_id,
             phase=status.phase,
             reason=status.reason,
+            detail=status.detail,
             run_id=self._runs.run_id,
             idle_seconds=status.idle_seconds,
             spooled=self._worker.spool.pending,
@@ -105,12 +113,14 @@ class Executor:
             self.supersede(str(error))
             return
         except (ActivationFailed, WorkspaceError) as failure:
-            self._worker.status.enter(ExecutorPhase.FAILED, failure.reason)
+            detail = failure.detail[:LONGEST_DETAIL]
+            self._worker.status.enter(ExecutorPhase.FAILED, failure.reason, detail)
         except Exception:  # noqa: BLE001  # the top of the start: it must be told
             _log.exception("activation_failed")
             self._worker.status.enter(ExecutorPhase.FAILED, "internal")
         else:
-            self._worker.missing_paths = restored.missing_paths
+            self._worker.required_paths = restored.required_paths
+            self._worker.layered = restored.layered
             if fresh and not self._worker.settings.warm:
                 await self._until_wanted()
             await self._load()
@@ -160,6 +170,7 @@ class Executor:
             await asyncio.wait({self._activating})
         await self._stopping.close()
         await self.terminals.close_all(CloseCode.WORKER_GONE, "the worker was ended or superseded")
+        await self._changes.close("the worker was ended or superseded")
         await self._runs.kill()
 
     async def _close(self) -> None:

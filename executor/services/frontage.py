@@ -2,11 +2,19 @@
 
 from chassis.errors import Stale
 from contracts.errors import Code
-from contracts.executors import Deliver, Delivered, ExecutorPhase, ExecutorStatus, Supersede
+from contracts.executors import (
+    AskWorkspace,
+    Deliver,
+    Delivered,
+    ExecutorPhase,
+    ExecutorStatus,
+    Supersede,
+    WorkspaceState,
+)
 from contracts.terminals import ExecCommand, Executed
 from contracts.wire import Empty
 from executor.services.executor import Executor
-from executor.services.files import OpenedFile
+from executor.services.files import WorkspaceFiles
 from executor.services.terminals import AskedTerminal, Talk
 from executor.settings import Settings
 
@@ -47,11 +55,28 @@ class Frontage:
         self._superseded = True
         return Empty()
 
-    async def read_file(self, path: str) -> OpenedFile:
+    async def restore(self, body: AskWorkspace) -> WorkspaceState:
+        """Raises `BerthError`, as those that follow."""
+        self._check(body)
+        return await self._working().upkeep.restore()
+
+    async def link_agent_data(self, body: AskWorkspace) -> WorkspaceState:
+        self._check(body)
+        return await self._working().upkeep.link_agent_data()
+
+    async def validate(self, body: AskWorkspace) -> WorkspaceState:
+        self._check(body)
+        return await self._working().upkeep.validate()
+
+    async def sync(self, body: AskWorkspace) -> WorkspaceState:
+        self._check(body)
+        return await self._working().upkeep.sync()
+
+    def files(self) -> WorkspaceFiles:
         """Raises `BerthError`."""
         if self.executor is None:
             raise Stale(Code.CONFLICT, "there is no workspace yet", retry_after=1.0)
-        return await self.executor.files.read(path)
+        return self.executor.files
 
     async def attach(self, asked: AskedTerminal) -> Talk:
         """Raises `BerthError`."""
@@ -66,7 +91,7 @@ class Frontage:
             raise Stale(Code.WORKER_NOT_RUNNING, "the worker is being started", retry_after=1.0)
         return self.executor
 
-    def _check(self, body: Deliver | Supersede) -> None:
+    def _check(self, body: Deliver | Supersede | AskWorkspace) -> None:
         settings = self._settings
         if body.worker_id not in {None, settings.worker_id}:
             # whoever reached the wrong socket must not be done with its own worker

@@ -19,7 +19,16 @@ class Agent(Protocol):
     def resume(self) -> None: ...
 
 
+class Beside(Agent, Protocol):
+    """Others that may write into the workspace, also when no agent runs."""
+
+    @property
+    def present(self) -> bool: ...
+
+
 class _Nobody:
+    present = False
+
     def pause(self) -> None:
         return
 
@@ -27,7 +36,7 @@ class _Nobody:
         return
 
 
-NOBODY: Agent = _Nobody()
+NOBODY: Beside = _Nobody()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ their environment: marked as an agent's, with this session's HOME.
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from chassis.logs import get_logger
@@ -48,12 +49,20 @@ def _agents_of(home: Path) -> list[int]:
 
 
 def _has(pid: int, mark: bytes, home: bytes) -> bool:
-    try:
-        # empty for a zombie: that one is gone
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
+    variables = _variables(pid)
     return home in variables and any(variable.startswith(mark) for variable in variables)
+
+
+def _variables(pid: int) -> list[bytes]:
+    """As any of its threads has them that has not ended: the first one may have. None of a zombie:
+    that one is gone.
+    """
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                if found := (thread / "environ").read_bytes():
+                    return found.split(b"\0")
+    return []
 
 
 def _kill(pid: int) -> None:

@@ -16,13 +16,14 @@ from contracts.events import WorkerStep
 from contracts.executors import ExecutorPhase
 from contracts.spool import StopFailed, WorkerStoppedReported
 from contracts.terminals import CloseCode
+from executor.services.changes import Changes
 from executor.services.leftovers import end_leftovers
 from executor.services.runs.runs import Runs
 from executor.services.superseding import Superseding
 from executor.services.terminals import Terminals
 from executor.services.worker import Worker
 from executor.threads import in_thread
-from executor.workspace.errors import WorkspaceError
+from executor.workspace.errors import WorkspaceError, told
 from executor.workspace.transfer import Superseded
 
 SAVE_DEADLINE = 120.0
@@ -32,11 +33,17 @@ _log = get_logger()
 
 class Stopping:
     def __init__(
-        self, worker: Worker, runs: Runs, terminals: Terminals, superseding: Superseding
+        self,
+        worker: Worker,
+        runs: Runs,
+        terminals: Terminals,
+        changes: Changes,
+        superseding: Superseding,
     ) -> None:
         self._worker = worker
         self._runs = runs
         self._terminals = terminals
+        self._changes = changes
         self._home = worker.settings.home_dir
         self._identity = worker.threads.identity
         self._superseding = superseding
@@ -59,6 +66,7 @@ class Stopping:
         self._worker.notes.stopping = False
         self._worker.status.enter(ExecutorPhase.READY)
         self._terminals.reopen()
+        self._changes.reopen()
         self._runs.open_line()
 
     async def close(self) -> None:
@@ -69,6 +77,7 @@ class Stopping:
     async def _run(self) -> None:
         await self._runs.close_line()
         await self._terminals.close_all(CloseCode.WORKER_GONE, "the worker stops")
+        await self._changes.close("the worker stops: ask again, and send a message to start it")
         try:
             failure = await self._stop()
         except Exception:  # noqa: BLE001  # the top of a stop: the line must not stay closed
@@ -81,6 +90,7 @@ class Stopping:
         _log.warning("stop_failed", reason=failure)
         self._worker.notes.stopping = False
         self._terminals.reopen()
+        self._changes.reopen()
         self._runs.open_line()
         self._runs.save_left()
 
@@ -96,7 +106,7 @@ class Stopping:
             self._superseding.request(str(error))
             return "superseded"
         except (WorkspaceError, OSError, TimeoutError) as error:
-            reason = str(error) or "deadline"
+            reason = told(error)
             await self._failed(reason)
             return reason
         await failpoint("stop.before_report")

@@ -13,14 +13,23 @@ import zstandard
 from chassis.errors import CallFailed
 from chassis.failpoints import failpoint
 from chassis.logs import get_logger
+from contracts.errors import Code
+from contracts.events import RunLog
 from contracts.executors import ExecutorPhase
-from contracts.snapshots import COMMIT_SIDE, CommitSide
+from contracts.snapshots import COMMIT_SIDE, MAX_OBJECT_BYTES, CommitSide
+from contracts.spool import AnyEntry, EventReported
 from executor.relay import pause
 from executor.services.worker import Worker
 from executor.spool import Spool
 from executor.threads import in_thread
 from executor.workspace.errors import WorkspaceError
 from executor.workspace.transfer import Superseded
+
+READ_BYTES = 4 * 1024 * 1024
+GROWTH = 256
+"""What cannot be compressed grows by less than one part in so many."""
+RESERVED = 4096
+"""Bytes for the frame itself, and for the line that says what is left out."""
 
 _log = get_logger()
 
@@ -83,6 +92,8 @@ class Superseding:
             await self._worker.relay.call_until_answered(COMMIT_SIDE, side)
         except (WorkspaceError, Superseded, OSError, CallFailed) as error:
             _log.warning("side_save_failed", reason=str(error))
+            if isinstance(error, CallFailed) and error.code == Code.SNAPSHOT_PACKS_GONE:
+                await in_thread(self._worker.saves.forget_base)
             return False
         _log.info("saved_aside", snapshot=str(saved.draft.id))
         return True
@@ -94,13 +105,46 @@ class Superseding:
         return await self._worker.saves.transfer.upload("spool", content)
 
 
-async def spool_content(spool: Spool) -> bytes:
-    """What was not acknowledged: JSON lines in one zstd frame."""
+async def spool_content(spool: Spool, most: int = MAX_OBJECT_BYTES) -> bytearray:
+    """What was not acknowledged: JSON lines in one zstd frame, the first ones that surely fit in
+    `most` bytes. If others are left out, the last line says so.
+    """
     compressor = zstandard.ZstdCompressor(level=3).compressobj()
     content = bytearray()
-    after = spool.acked
-    while found := await spool.read(after, entries=1000, size=4 * 1024 * 1024):
-        lines = b"".join(msgspec.json.encode(entry) + b"\n" for _, entry in found)
-        content += await in_thread(compressor.compress, lines)
-        after = found[-1][0]
-    return bytes(content) + compressor.flush()
+
+    def add(lines: bytes) -> None:
+        content.extend(compressor.compress(lines))
+        content.extend(compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+
+    after, last = spool.acked, spool.last
+    while after < last:
+        found = await spool.read(after, entries=1000, size=READ_BYTES)
+        fitting = _fitting(found, most - len(content) - RESERVED)
+        if not fitting:
+            await in_thread(add, _left_out(found[0][1], after + 1, last))
+            break
+        await in_thread(add, b"".join(fitting))
+        after = found[len(fitting) - 1][0]
+    content.extend(compressor.flush())
+    return content
+
+
+def _fitting(found: list[tuple[int, AnyEntry]], room: int) -> list[bytes]:
+    """The first lines that take no more than `room`, even if nothing makes them smaller."""
+    lines: list[bytes] = []
+    for _, entry in found:
+        line = msgspec.json.encode(entry) + b"\n"
+        room -= len(line) + len(line) // GROWTH + 1
+        if room < 0:
+            break
+        lines.append(line)
+    return lines
+
+
+def _left_out(entry: AnyEntry, first: int, last: int) -> bytes:
+    """As an event in the place of the first of them."""
+    text = f"left out, for want of room: entries {first} to {last}"
+    _log.warning("spool_cut", first=first, last=last)
+    event = msgspec.Raw(msgspec.json.encode(RunLog(level="warning", text=text)))
+    told = EventReported(seq=first, at=entry.at, event=event)
+    return msgspec.json.encode(told) + b"\n"

@@ -134,6 +134,11 @@ class Terminals:
 
     # --- while the workspace is read --------------------------------------------------------------
 
+    @property
+    def present(self) -> bool:
+        """Something of theirs runs, which no save ends."""
+        return bool(self._whose.spared)
+
     def pause(self) -> None:
         self._whose.spared.hold()
 
@@ -257,7 +262,7 @@ class Terminals:
 
     def _active(self) -> None:
         self._worker.status.touch()
-        self._worker.saves.dirty = True
+        self._worker.saves.touched()
         if self._saving is None and self._closed is None:
             loop = asyncio.get_running_loop()
             self._saving = loop.call_later(SAVE_SECONDS, self._save)

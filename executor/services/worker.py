@@ -1,11 +1,13 @@
 """What the services of one worker share: wired once, in `app.py`."""
 
+import asyncio
+
 import msgspec
 
 from chassis.clock import Clock
 from executor.agents.listener import Loopback
 from executor.agents.spared import Spared
-from executor.notes import Notes
+from executor.notes import Layered, Notes
 from executor.relay import Relay
 from executor.reporter import Reporter
 from executor.services.agent_data import AgentData
@@ -35,5 +37,8 @@ class Worker(msgspec.Struct):
     """What of the agent's user outlives its runs: terminals and commands."""
     loopback: Loopback | None = None
     """None: no listener leads to the relay."""
-    missing_paths: list[str] = msgspec.field(default_factory=list[str])
-    """Required paths that the restored workspace lacks: no run can start."""
+    required_paths: list[str] = msgspec.field(default_factory=list[str])
+    """Without one of them no run can start."""
+    layered: Layered = msgspec.field(default_factory=Layered)
+    upkeep: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+    """Held by whoever changes the workspace between runs; runs wait for it."""

@@ -1,14 +1,13 @@
 """One terminal: a PTY with a program, what it has written, and who looks at it.
 
     program ── PTY ── Sanitizer ── Scrollback ──> viewers, each at its own pace
-                 └──<── input, at most `INPUT_BYTES` of it waiting ──<── viewers that may write
+                 └──<── Typed, a bounded part of it waiting ──<── viewers that may write
 
 The program is held up when every viewer is behind, and goes on at its own pace when nobody looks.
 However it writes, it takes a bounded share of the executor's time.
 """
 
 import asyncio
-import errno
 import fcntl
 import os
 import struct
@@ -19,17 +18,14 @@ from pathlib import Path
 
 import msgspec
 
-from chassis.logs import get_logger
 from executor.terminals.escapes import Sanitizer
 from executor.terminals.kept import Kept
 from executor.terminals.scrollback import Scrollback
+from executor.terminals.typed import Typed
 
 READ_BYTES = 64 * 1024
 LEAD_BYTES = 256 * 1024
 """So far may the program be ahead of the viewer that has seen most."""
-INPUT_BYTES = 256 * 1024
-STALL_SECONDS = 5.0
-"""For a program that reads nothing; then what waits for it is dropped."""
 
 TICK_SECONDS = 0.05
 TICK_BYTES = 512 * 1024
@@ -39,8 +35,6 @@ TICK_BUSY_SECONDS = 0.015
 RESIZE_SECONDS = 0.05
 """Between two: each makes a program draw everything anew."""
 HANGUP_SECONDS = 1.0
-
-_log = get_logger()
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -89,10 +83,7 @@ class Terminal:
         self._tick_bytes = 0
         self._tick_busy = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._input = bytearray()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._stalled = False
+        self._typed = Typed(master, name)
         self._wanted = size
         self._resizing: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
@@ -129,15 +120,9 @@ class Terminal:
         return missed, content
 
     async def write(self, content: bytes) -> int:
-        """Waits for room; the bytes that were dropped because the program reads nothing."""
+        """The bytes that were dropped because the program reads nothing."""
         self._active()
-        if len(self._input) + len(content) > INPUT_BYTES and not await self._has_room():
-            dropped = len(self._input) + len(content)
-            self._input.clear()
-            return dropped
-        self._input += content
-        self._flush()
-        return 0
+        return await self._typed.add(content)
 
     def resize(self, size: Size) -> None:
         """The latest counts; those in between, coming fast, are left out."""
@@ -226,41 +211,6 @@ class Terminal:
         self._timer = None
         self._pace()
 
-    # --- what is typed ----------------------------------------------------------------------------
-
-    async def _has_room(self) -> bool:
-        """False: nothing was taken for long; until something is, there is none at once."""
-        if self._stalled or self._master is None:
-            return False
-        self._room.clear()
-        try:
-            async with asyncio.timeout(STALL_SECONDS):
-                await self._room.wait()
-        except TimeoutError:
-            self._stalled = True
-        return not self._stalled
-
-    def _flush(self) -> None:
-        if self._master is None:
-            return
-        try:
-            taken = os.write(self._master, memoryview(self._input)[:READ_BYTES])
-        except BlockingIOError:
-            taken = 0
-        except OSError as error:
-            if error.errno != errno.EIO:
-                _log.warning("terminal_input_failed", terminal=self.name, reason=str(error))
-            taken = len(self._input)
-        if taken:
-            del self._input[:taken]
-            self._stalled = False
-        if len(self._input) <= INPUT_BYTES // 2:
-            self._room.set()
-        if self._input:
-            self._loop.add_writer(self._master, self._flush)
-        else:
-            self._loop.remove_writer(self._master)
-
     # --- its size ---------------------------------------------------------------------------------
 
     def _resize_now(self) -> None:
@@ -287,9 +237,8 @@ class Terminal:
             return
         master, self._master = self._master, None
         self._loop.remove_reader(master)
-        self._loop.remove_writer(master)
+        self._typed.close()
         os.close(master)
-        self._room.set()
 
     def _drain(self) -> None:
         """What the program wrote last is still in the PTY."""

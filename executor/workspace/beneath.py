@@ -11,6 +11,7 @@ import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from executor.workspace.errors import UnsafePath
 
@@ -154,6 +155,18 @@ def open_up(directory: int) -> None:
             os.fchmod(directory, mode | OWNED)
 
 
+def opened_up(parent: int, name: bytes) -> int:
+    """A handle of the directory, of which its owner may do everything. Raises `OSError`, for a link
+    too.
+    """
+    try:
+        handle = os.open(name, DIRECTORY, dir_fd=parent)
+    except PermissionError:
+        return open_locked(parent, name, DIRECTORY, OWNED, stays=True)
+    open_up(handle)
+    return handle
+
+
 def remove(parent: int, name: bytes) -> None:
     """The file, link or whole tree, if it is there; directories without permission too."""
     try:
@@ -164,37 +177,48 @@ def remove(parent: int, name: bytes) -> None:
         _remove_tree(parent, name)
 
 
-def _remove_tree(top: int, name: bytes) -> None:
-    # a stack of open directories: a tree may be deeper than Python's recursion
-    stack = [(os.dup(top), name)]
+def _remove_tree(parent: int, name: bytes) -> None:
+    """Each directory is read once, whatever is in it, and at most two are open, however deep it
+    goes: those within are moved up to the top one before it is their turn.
+    """
+    top = opened_up(parent, name)
     try:
-        while stack:
-            parent, inner = stack[-1]
-            child = _emptied(parent, inner)
-            if child is None:
-                os.rmdir(inner, dir_fd=parent)
-                os.close(stack.pop()[0])
-            else:
-                stack.append(child)
-    finally:
-        for descriptor, _ in stack:
-            os.close(descriptor)
-
-
-def _emptied(parent: int, name: bytes) -> tuple[int, bytes] | None:
-    """Removes what is no directory in it; gives (it, a directory in it) while there is one."""
-    os.chmod(name, 0o700, dir_fd=parent)
-    current = os.open(name, DIRECTORY, dir_fd=parent)
-    try:
-        for found in os.listdir(current):  # noqa: PTH208  # relative to a handle
-            inner = os.fsencode(found)
+        waiting = _emptied(top, top)
+        while waiting:
+            inner = waiting.pop()
+            current = opened_up(top, inner)
             try:
-                os.unlink(inner, dir_fd=current)
-            except (IsADirectoryError, PermissionError):
-                return os.dup(current), inner
+                waiting += _emptied(current, top)
+            finally:
+                os.close(current)
+            os.rmdir(inner, dir_fd=top)
     finally:
-        os.close(current)
-    return None
+        os.close(top)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _emptied(current: int, top: int) -> list[bytes]:
+    """Removes what is no directory in it; the directories are in `top` then, under these names."""
+    moved: list[bytes] = []
+    for found in os.listdir(current):  # relative to a handle
+        inner = os.fsencode(found)
+        try:
+            os.unlink(inner, dir_fd=current)
+        except FileNotFoundError:
+            continue
+        except (IsADirectoryError, PermissionError):
+            if current != top:
+                inner = _moved_up(current, inner, top)
+            moved.append(inner)
+    return moved
+
+
+def _moved_up(current: int, name: bytes, top: int) -> bytes:
+    # what moves to another directory has its `..` written
+    os.close(opened_up(current, name))
+    new = b".removed-" + token_hex(8).encode()
+    os.rename(name, new, src_dir_fd=current, dst_dir_fd=top)
+    return new
 
 
 def _step(current: int, part: bytes, *, create: bool, ours: bool) -> int:
@@ -207,18 +231,12 @@ def _step(current: int, part: bytes, *, create: bool, ours: bool) -> int:
         if error.errno in {errno.ELOOP, errno.ENOTDIR}:
             raise UnsafePath(repr(part)) from error
         raise
-    os.mkdir(part, OWNED, dir_fd=current)
-    return os.open(part, DIRECTORY, dir_fd=current)
+    with suppress(FileExistsError):
+        # another thread of ours may make it in this very moment
+        os.mkdir(part, OWNED, dir_fd=current)
+    return _step(current, part, create=False, ours=ours)
 
 
 def _stepped(current: int, part: bytes, *, ours: bool) -> int:
-    try:
-        following = os.open(part, DIRECTORY, dir_fd=current)
-    except PermissionError:
-        if not ours:
-            raise
-        return open_locked(current, part, DIRECTORY, OWNED, stays=True)
-    if ours:
-        # what may be listed may still not be entered, or written
-        open_up(following)
-    return following
+    # what may be listed may still not be entered, or written
+    return opened_up(current, part) if ours else os.open(part, DIRECTORY, dir_fd=current)

@@ -17,6 +17,17 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _FULL
 
 
+def told(error: BaseException) -> str:
+    """To a person: what failed, and what to do where something can be done."""
+    if isinstance(error, WorkspaceError):
+        return str(error)
+    if is_full(error):
+        return "disk_full: no space is left: raise the session's disk_mib, or delete some files"
+    if isinstance(error, TimeoutError):
+        return "deadline: it was not done in time"
+    return f"disk_error: {error.strerror if isinstance(error, OSError) else error}"
+
+
 class WorkspaceError(Exception):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)

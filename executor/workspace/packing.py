@@ -1,238 +1,177 @@
-"""Reads a workspace into items and packs: the blocking half of a save.
+"""Frames are compressed and laid into packs; entries get their places and go into the manifest.
 
-`Packer.following()` goes on until a pack is full and gives it, even in the middle of a file:
-uploads run beside the walk, and at most a few packs are in memory. What a former manifest holds is
-referenced, not packed again; every file is read and hashed each time.
+Batches come in the order of the walk. A pack's key is known when it is uploaded, its number in the
+manifest when an entry first needs it: so a tree that did not change numbers its packs as before.
 """
 
-import errno
-import os
-import stat
-import threading
-from collections.abc import Generator
-from pathlib import Path
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from uuid import UUID
 
 import msgspec
-import zstandard
-from blake3 import blake3
 
+from executor.workspace.contents import NEW, Frame
 from executor.workspace.errors import SaveFailed
-from executor.workspace.manifest import (
-    CHUNK_BYTES,
-    FORMAT,
-    PACK_BYTES,
-    Blob,
-    Item,
-    Kind,
-    Manifest,
-    Pack,
-    Skipped,
-)
-from executor.workspace.scan import REFUSED, Found, open_file, walk
-
-READINGS = 3
-"""How often a file that changes while it is read is read again."""
+from executor.workspace.index import Entry, IndexedPack, IndexWriter
+from executor.workspace.reading import Batch
+from snapshots.content import Framer
+from snapshots.errors import Unusable
+from snapshots.manifest import ManifestWriter
+from snapshots.model import PACK_BYTES, Item, Pack, Part, Skipped
 
 
-class Frame(msgspec.Struct, frozen=True):
-    """Where a blob is in the pack that is being made."""
+class FullPack(msgspec.Struct):
+    """A new one: with its content until that is uploaded, then with its key."""
 
-    hash: bytes
+    number: int
+    """Among the new ones."""
+    content: bytearray
+    length: int = 0
+    contains: int = 0
+    """Bytes of files."""
+    key: str = ""
+
+
+class _Place(msgspec.Struct, frozen=True, gc=False):
+    pack: int
+    """Among the new ones."""
     offset: int
     length: int
-    size: int
 
 
-class FullPack(msgspec.Struct, frozen=True):
-    content: bytes
-    frames: list[Frame]
+class _Named(msgspec.Struct):
+    """A pack that the manifest names."""
+
+    new: FullPack | None
+    former: IndexedPack | None
+    named: int = 0
 
 
-class StoredPack(msgspec.Struct, frozen=True):
-    key: str
-    length: int
-    frames: list[Frame]
+def compressed(frames: list[Frame]) -> list[bytes]:
+    framer = Framer()
+    return [framer.frame(frame[0] if len(frame) == 1 else b"".join(frame)) for frame in frames]
 
 
 class Packer:
-    """For one save. Raises `SaveFailed` beyond its limits, `OSError` when the disk fails."""
+    """For one save; not for two threads at once."""
 
-    def __init__(
-        self, root: Path, base: Manifest | None, *, max_items: int, max_bytes: int
-    ) -> None:
-        self.skipped: list[Skipped] = []
-        self.items: list[Item] = []
-        self._base = base
-        self._known = {blob.hash for blob in base.blobs} if base else set[bytes]()
-        self._left = max_bytes
-        self._walk = walk(root, max_items=max_items, skipped=self.skipped)
-        self._packs = self._pack_all()
-        self._turn = threading.Lock()
-        self._frames: list[Frame] = []
-        self._content = bytearray()
-        self._raw = 0
-        self._compressor = zstandard.ZstdCompressor(level=3)
+    def __init__(self, former: list[IndexedPack], index: IndexWriter) -> None:
+        self._former = former
+        self._index = index
+        self._manifest = ManifestWriter()
+        self._places: list[_Place] = []
+        self._open = FullPack(0, bytearray())
+        self._new = [self._open]
+        self._named: list[_Named] = []
+        self._numbers: dict[int, int] = {}
+        """Former pack, or `-1 - new one` → its number in the manifest."""
 
-    def following(self) -> FullPack | None:
-        """The next pack; None when everything is in."""
-        with self._turn:
-            return next(self._packs, None)
-
-    def close(self) -> None:
-        """Its handles, when it was not read to the end. Waits for a `following` under way."""
-        with self._turn:
-            self._packs.close()
-
-    def manifest(self, uploaded: list[StoredPack]) -> Manifest:
-        """With the key that each new pack got. Only packs and blobs that are needed are named."""
-        needed = {name for item in self.items for name in item.blobs}
-        packs: list[Pack] = []
-        blobs: list[Blob] = []
-        for stored in uploaded:
-            found = [frame for frame in stored.frames if frame.hash in needed]
-            needed.difference_update(frame.hash for frame in found)
-            number = len(packs)
-            packs.append(Pack(stored.key, stored.length))
-            blobs += [Blob(f.hash, number, f.offset, f.length, f.size) for f in found]
-        self._refer(needed, packs, blobs)
-        return Manifest(FORMAT, self.items, packs, blobs, self.skipped)
-
-    def _refer(self, needed: set[bytes], packs: list[Pack], blobs: list[Blob]) -> None:
-        """What is left is in the packs of the base."""
-        if self._base is None:
-            return
-        numbers: dict[int, int] = {}
-        for blob in self._base.blobs:
-            if blob.hash not in needed:
-                continue
-            needed.discard(blob.hash)
-            if blob.pack not in numbers:
-                numbers[blob.pack] = len(packs)
-                packs.append(self._base.packs[blob.pack])
-            place = numbers[blob.pack]
-            blobs.append(Blob(blob.hash, place, blob.offset, blob.length, blob.size))
-
-    def _pack_all(self) -> Generator[FullPack, None, None]:
-        try:
-            for found in self._walk:
-                item = yield from self._item(found)
-                if item is not None:
-                    self.items.append(item)
-            if self._frames:
-                yield self._full()
-        finally:
-            self._walk.close()
-
-    def _item(self, found: Found) -> Generator[FullPack, None, Item | None]:
-        status = found.status
-        mode, mtime = status.st_mode & 0o7777, status.st_mtime_ns
-        match found.kind:
-            case Kind.DIRECTORY:
-                return Item(found.path, found.kind, mode, mtime)
-            case Kind.LINK:
-                return _link(found, mode, mtime)
-            case Kind.FILE:
-                return (yield from self._file(found))
-
-    def _file(self, found: Found) -> Generator[FullPack, None, Item | None]:
-        handle: int | None = None
-        try:
-            handle = open_file(found.parent, found.name)
-            _check_regular(handle)
-            return (yield from self._read_steady(found, handle))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if error.errno not in REFUSED:
-                raise
-            self.skipped.append(Skipped(found.path, error.strerror or "unreadable"))
-            return None
-        finally:
-            if handle is not None:
-                os.close(handle)
-
-    def _read_steady(self, found: Found, handle: int) -> Generator[FullPack, None, Item]:
-        readings = 0
-        while True:
-            readings += 1
-            before = os.fstat(handle)
-            whole, chunks, size = yield from self._read(handle, before.st_size)
-            after = os.fstat(handle)
-            changed = _moment(before) != _moment(after) or size != after.st_size
-            if not changed or readings == READINGS:
-                break
-        self._left -= size
-        if self._left < 0:
-            raise SaveFailed("too_large")
-        return Item(
-            found.path,
-            Kind.FILE,
-            after.st_mode & 0o7777,
-            after.st_mtime_ns,
-            size=size,
-            hash=whole,
-            chunks=chunks if len(chunks) > 1 else [],
-            changed=changed,
-        )
-
-    def _read(
-        self, handle: int, size: int
-    ) -> Generator[FullPack, None, tuple[bytes, list[bytes], int]]:
-        """(hash, hashes of the pieces, bytes read), up to the size that it had at first."""
-        whole = blake3()
-        chunks: list[bytes] = []
-        done = 0
-        while done < size:
-            chunk = _read_chunk(handle, done, min(CHUNK_BYTES, size - done))
-            if not chunk:
-                break
-            whole.update(chunk)
-            chunks.append(self._keep(chunk))
-            done += len(chunk)
-            if self._raw + CHUNK_BYTES > PACK_BYTES:
-                yield self._full()
-        return whole.digest(), chunks, done
-
-    def _keep(self, chunk: bytes) -> bytes:
-        name = blake3(chunk).digest()
-        if name not in self._known:
-            frame = self._compressor.compress(chunk)
-            self._frames.append(Frame(name, len(self._content), len(frame), len(chunk)))
-            self._content += frame
-            self._raw += len(chunk)
-            self._known.add(name)
-        return name
-
-    def _full(self) -> FullPack:
-        full = FullPack(bytes(self._content), self._frames)
-        self._frames, self._content, self._raw = [], bytearray(), 0
+    def take(self, batch: Batch, frames: list[bytes]) -> list[FullPack]:
+        """The packs that are full by it, to be uploaded. Raises `SaveFailed`."""
+        full: list[FullPack] = []
+        for raw, frame in zip(batch.frames, frames, strict=True):
+            self._places.append(_Place(self._open.number, len(self._open.content), len(frame)))
+            self._open.content += frame
+            self._open.contains += sum(map(len, raw))
+            if len(self._open.content) >= PACK_BYTES:
+                full.append(self._close())
+        with _fitting():
+            for entry in batch.entries:
+                self._add(entry)
         return full
 
+    def last(self) -> FullPack | None:
+        return self._close() if self._open.content else None
 
-def _check_regular(handle: int) -> None:
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        raise OSError(errno.EINVAL, "changed kind")
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Files and their bytes."""
+        totals = self._manifest.totals
+        return totals.files, totals.bytes
+
+    def stored(self, skipped: list[Skipped]) -> bytes:
+        """The manifest, when every pack has its key. Raises `SaveFailed`."""
+        packs = [Pack(pack.key, pack.length) for pack in self._indexed()]
+        with _fitting():
+            return self._manifest.finish(packs, skipped)
+
+    def keys(self) -> list[str]:
+        return [pack.key for pack in self._indexed()]
+
+    def finish_index(self, snapshot_id: UUID, settled_ns: int) -> None:
+        self._index.finish(snapshot_id, settled_ns, self._indexed())
+
+    def _close(self) -> FullPack:
+        full = self._open
+        full.length = len(full.content)
+        self._open = FullPack(full.number + 1, bytearray())
+        self._new.append(self._open)
+        return full
+
+    def _add(self, entry: Entry) -> None:
+        item = entry.item
+        if item.parts:
+            placed = tuple(map(self._placed, item.parts))
+            if placed != item.parts:
+                item = _with(item, placed)
+                entry = Entry(item, entry.dev, entry.ino, entry.ctime_ns, entry.quiet)
+        self._manifest.add(item)
+        self._index.add(entry)
+
+    def _placed(self, part: Part) -> Part:
+        if part.is_hole:
+            return part
+        if part.pack == NEW:
+            place = self._places[part.offset]
+            number = self._number(-1 - place.pack, lambda: _Named(self._new[place.pack], None))
+            self._named[number].named += part.size
+            return Part(part.size, part.hash, number, place.offset, place.length, part.start)
+        number = self._numbers.get(part.pack)
+        if number is None:
+            number = self._number(part.pack, lambda: _Named(None, self._former[part.pack]))
+        self._named[number].named += part.size
+        if number == part.pack:
+            return part
+        return Part(part.size, part.hash, number, part.offset, part.length, part.start)
+
+    def _number(self, pack: int, named: Callable[[], _Named]) -> int:
+        number = self._numbers.get(pack)
+        if number is None:
+            number = self._numbers[pack] = len(self._named)
+            self._named.append(named())
+        return number
+
+    def _indexed(self) -> list[IndexedPack]:
+        return [_indexed(pack) for pack in self._named]
 
 
-def _link(found: Found, mode: int, mtime: int) -> Item | None:
+@contextmanager
+def _fitting() -> Generator[None]:
+    """Before it is known by the store: what could not be read again must not become the head."""
     try:
-        target = os.readlink(found.name, dir_fd=found.parent)
-    except OSError:
-        # it went away, or became something else, in this moment
-        return None
-    return Item(found.path, found.kind, mode, mtime, target=os.fsencode(target))
+        yield
+    except Unusable as error:
+        what = f"{error.detail}: remove some files, or leave some out with .berthignore"
+        raise SaveFailed("too_many_entries", what) from error
 
 
-def _read_chunk(handle: int, offset: int, size: int) -> bytes:
-    pieces: list[bytes] = []
-    while size:
-        piece = os.pread(handle, size, offset)
-        if not piece:
-            break
-        pieces.append(piece)
-        offset, size = offset + len(piece), size - len(piece)
-    return b"".join(pieces)
+def _indexed(pack: _Named) -> IndexedPack:
+    if pack.new is not None:
+        new = pack.new
+        return IndexedPack(new.key, new.length, new.contains, pack.named)
+    assert pack.former is not None  # noqa: S101  # it is one or the other
+    former = pack.former
+    return IndexedPack(former.key, former.length, former.content, pack.named)
 
 
-def _moment(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def _with(item: Item, parts: tuple[Part, ...]) -> Item:
+    return Item(
+        item.path,
+        item.kind,
+        item.mode,
+        item.mtime_ns,
+        item.size,
+        parts,
+        item.target,
+        item.changed,
+    )

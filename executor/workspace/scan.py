@@ -10,20 +10,19 @@ working agent finds no file older than the memory of it (ADR 0012).
 import errno
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
 
+from chassis.files.ignoring import RULES, Rules, rules_in
 from executor.workspace.beneath import DIRECTORY, open_locked
 from executor.workspace.errors import SaveFailed
-from executor.workspace.manifest import Kind, Skipped
+from snapshots.model import Kind, Skipped
+from snapshots.paths import MEMORY, PATH_BYTES, REMEMBERED
 
 STAGING_PREFIX = b".berth-restore-"
-MEMORY = b".berth"
-"""Whether the agent was prompted, then its own state: in this order, and before all else."""
-_FIRST = frozenset({MEMORY + b"/session.json"})
 MOUNT_OWN = b"lost+found"
 """A file system's own directory at its top: not content, and not ours to remove."""
 MAX_DEPTH = 512
@@ -44,6 +43,25 @@ REFUSED = frozenset(
 open files) is none of the tree's doing: a save without what cannot be read then would lose it."""
 
 _ENTER = 0o500
+MOST_SKIPPED = 10_000
+"""That are named."""
+
+
+def skip(skipped: list[Skipped], path: bytes, reason: str) -> None:
+    if len(skipped) < MOST_SKIPPED:
+        skipped.append(Skipped(path, reason))
+    elif len(skipped) == MOST_SKIPPED:
+        skipped.append(Skipped(b"", "and others"))
+
+
+def too_many(most: int) -> SaveFailed:
+    what = f"more than {most} files, directories and links: remove some"
+    return SaveFailed("too_many_entries", f"{what}, or leave some out with .berthignore")
+
+
+def too_large(most: int) -> SaveFailed:
+    what = f"more than {most} bytes in files: remove some"
+    return SaveFailed("too_large", f"{what}, or leave some out with .berthignore")
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -62,13 +80,25 @@ class _Level(msgspec.Struct):
     names: list[bytes]
     mode: int
     """To be given back."""
+    rules: Rules | None = None
     rest: bool = False
     """Its other names are read when these are done."""
 
 
-def walk(root: Path, *, max_items: int, skipped: list[Skipped]) -> Generator[Found, None, None]:
-    """In a fixed order, directories before what is in them. Raises `SaveFailed`, `OSError`."""
-    walker = _Walk(max_items=max_items, skipped=skipped)
+def walk(
+    root: Path,
+    *,
+    max_items: int,
+    skipped: list[Skipped],
+    ignored: Callable[[bytes], None] | None = None,
+    apart: frozenset[bytes] = frozenset(),
+) -> Generator[Found, None, None]:
+    """In the order of `snapshots.paths.order`. With `ignored` the rules of the workspace hold, and
+    it is told what they leave out. What stands at a path of `apart` is passed over.
+
+    Raises `SaveFailed`, `OSError`.
+    """
+    walker = _Walk(max_items=max_items, skipped=skipped, ignored=ignored, apart=apart)
     with ExitStack() as cleanup:
         cleanup.callback(walker.close)
         walker.enter(open_directory(None, os.fsencode(root)), b"")
@@ -79,10 +109,19 @@ def walk(root: Path, *, max_items: int, skipped: list[Skipped]) -> Generator[Fou
 
 
 class _Walk:
-    def __init__(self, *, max_items: int, skipped: list[Skipped]) -> None:
+    def __init__(
+        self,
+        *,
+        max_items: int,
+        skipped: list[Skipped],
+        ignored: Callable[[bytes], None] | None,
+        apart: frozenset[bytes],
+    ) -> None:
         self._levels: list[_Level] = []
-        self._left = max_items
+        self._left = self._most = max_items
         self._skipped = skipped
+        self._ignored = ignored
+        self._apart = apart
 
     def enter(self, handle: int, path: bytes) -> None:
         # looking at what is in it needs its permission for as long as that takes
@@ -91,12 +130,25 @@ class _Walk:
             with suppress(PermissionError):
                 os.fchmod(handle, mode | _ENTER)
         top = not path
-        names = [MEMORY] if top else _names(handle, path)
-        self._levels.append(_Level(path, handle, names, mode, rest=top))
+        level = _Level(path, handle, [MEMORY], mode, self._rules(), rest=top)
+        # from here on it is closed, and has its mode back, whatever happens
+        self._levels.append(level)
+        if not top:
+            level.names = _names(handle, path)
+            self._read_rules(level)
+
+    def _rules(self) -> Rules | None:
+        return self._levels[-1].rules if self._levels else None
+
+    def _read_rules(self, level: _Level) -> None:
+        """What the agents remember is nobody's to leave out."""
+        in_memory = level.path == MEMORY or level.path.startswith(MEMORY + b"/")
+        if self._ignored is not None and RULES in level.names and not in_memory:
+            level.rules = rules_in(level.handle, level.path, level.rules)
 
     def descend(self, found: Found) -> None:
         if len(self._levels) >= MAX_DEPTH:
-            self._skipped.append(Skipped(found.path, "too_deep"))
+            skip(self._skipped, found.path, "too_deep")
             return
         try:
             handle = open_directory(found.parent, found.name)
@@ -106,7 +158,7 @@ class _Walk:
             if error.errno not in REFUSED:
                 raise
             # it became a link or a file in this moment: seen as an empty directory
-            self._skipped.append(Skipped(found.path, os.strerror(error.errno or 0)))
+            skip(self._skipped, found.path, os.strerror(error.errno or 0))
             return
         self.enter(handle, found.path)
 
@@ -115,7 +167,8 @@ class _Walk:
             level = self._levels[-1]
             if not level.names:
                 if level.rest:
-                    level.names, level.rest = _top_names(level.handle), False
+                    level.names, level.rest = self._top_names(level.handle), False
+                    self._read_rules(level)
                 else:
                     self._leave(self._levels.pop())
                 continue
@@ -123,6 +176,16 @@ class _Walk:
             if found is not None:
                 return found
         return None
+
+    def _top_names(self, handle: int) -> list[bytes]:
+        names: list[bytes] = []
+        for name in _names(handle, b""):
+            if name.startswith(STAGING_PREFIX):
+                # what a restore that was cut off left there, or somebody's who took our name
+                skip(self._skipped, name, "reserved")
+            elif name != MEMORY and not _of_mount(handle, name):
+                names.append(name)
+        return names
 
     def close(self) -> None:
         while self._levels:
@@ -139,40 +202,44 @@ class _Walk:
 
     def _look(self, level: _Level, name: bytes) -> Found | None:
         path = level.path + b"/" + name if level.path else name
+        if len(path) > PATH_BYTES:
+            skip(self._skipped, path[:PATH_BYTES], "too_deep")
+            return None
         try:
             status = os.stat(name, dir_fd=level.handle, follow_symlinks=False)
         except FileNotFoundError:
             return None
         except PermissionError as error:
-            self._skipped.append(Skipped(path, os.strerror(error.errno or 0)))
+            skip(self._skipped, path, os.strerror(error.errno or 0))
             return None
         self._left -= 1
         if self._left < 0:
-            raise SaveFailed("too_many_entries")
+            raise too_many(self._most)
         kind = _kind(status.st_mode)
         if kind is None:
             special = _SPECIAL.get(stat.S_IFMT(status.st_mode), "unknown")
-            self._skipped.append(Skipped(path, special))
+            skip(self._skipped, path, special)
+            return None
+        if path in self._apart or self._is_ignored(level, path, kind):
             return None
         return Found(path, name, level.handle, kind, status)
+
+    def _is_ignored(self, level: _Level, path: bytes, kind: Kind) -> bool:
+        if level.rules is None or not level.rules.ignores(path, directory=kind is Kind.DIRECTORY):
+            return False
+        if self._ignored is not None:
+            self._ignored(path)
+        return True
 
 
 def _names(handle: int, path: bytes) -> list[bytes]:
     """The last is the next to be looked at."""
 
-    def place(name: bytes) -> tuple[bool, bytes]:
-        return path + b"/" + name not in _FIRST, name
-
-    return sorted(map(os.fsencode, os.listdir(handle)), key=place, reverse=True)
-
-
-def _top_names(handle: int) -> list[bytes]:
-    names = _names(handle, b"")
-    return [
-        name
-        for name in names
-        if name != MEMORY and not name.startswith(STAGING_PREFIX) and not _of_mount(handle, name)
-    ]
+    names = sorted(map(os.fsencode, os.listdir(handle)), reverse=True)
+    if path == MEMORY and REMEMBERED in names:
+        names.remove(REMEMBERED)
+        names.append(REMEMBERED)
+    return names
 
 
 def _of_mount(handle: int, name: bytes) -> bool:

@@ -1,141 +1,187 @@
 """Writes a manifest's tree into an empty directory: the blocking half of a restore.
 
-Order: directories, empty files, contents, links, modes and times; what stands at the top gets its
-mode and time last, for a directory without write permission cannot be renamed. No link exists while
-anything is written, and nothing is opened through one.
+Order: directories, what is taken over, files with their contents, twins, links, then modes and
+times of directories; what stands at the top gets its mode last, for a directory without write
+permission cannot be renamed. No link exists while anything is written, and nothing is opened
+through one. Files may be made by several threads at once.
 """
 
 import os
-import threading
-from collections.abc import Iterable
-
-import zstandard
-from blake3 import blake3
+import stat
+from collections.abc import Iterable, Sequence
 
 from chassis.failpoints import failpoint_sync
-from executor.workspace.beneath import opened_parent
-from executor.workspace.errors import Corrupt
-from executor.workspace.manifest import Blob, Item, Kind, Manifest
+from executor.workspace.beneath import DIRECTORY, opened_parent
+from executor.workspace.errors import Corrupt, UnsafePath
+from executor.workspace.parents import Parents
+from executor.workspace.planning import Job, Needed, jobs_of
+from executor.workspace.progress import Progress
+from snapshots.content import checked, opened
+from snapshots.errors import BadPath
+from snapshots.manifest import Manifest
+from snapshots.model import Item, Kind
 
-Place = tuple[bytes, int]
-"""A file and the offset of a blob in it."""
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MADE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+OWN = 0o600
+WRITE_BYTES = 256 * 1024
+"""In one call: of several MiB a kernel makes pages of several MiB, and that took three times as
+long (ext4, Linux 6.18)."""
 
 
 class Writer:
     """`root` is a handle of the empty directory; it is the caller's to close."""
 
-    def __init__(self, root: int, manifest: Manifest) -> None:
+    def __init__(self, root: int, progress: Progress) -> None:
         self._root = root
-        self._manifest = manifest
-        self._places = _places(manifest)
-        self._local = threading.local()
+        self._progress = progress
 
-    def make_tree(self) -> None:
-        for item in self._manifest.items:
-            if item.kind is Kind.DIRECTORY:
-                with opened_parent(self._root, item.path) as (parent, name):
-                    os.mkdir(name, 0o700, dir_fd=parent)
-            elif item.kind is Kind.FILE:
-                self._make_file(item)
-        failpoint_sync("restore.after_tree")
+    def make_directories(self, directories: Sequence[Item]) -> None:
+        with Parents(self._root) as parents:
+            for item in directories:
+                parent, name = parents.of(item.path)
+                os.mkdir(name, 0o700, dir_fd=parent)
 
-    def write_pack(self, number: int, content: bytes) -> None:
-        """Every blob of that pack that is needed, to every file that has it. May run in threads.
+    def make_files(self, items: Sequence[Item]) -> None:
+        """Without content, or all holes yet: what has some gets it from `write`."""
+        with Parents(self._root) as parents:
+            for item in items:
+                parent, name = parents.of(item.path)
+                handle = os.open(name, _NEW, OWN, dir_fd=parent)
+                try:
+                    if item.size:
+                        os.ftruncate(handle, item.size)
+                    else:
+                        _settle(handle, item)
+                        self._progress.add(0)
+                finally:
+                    os.close(handle)
 
-        Raises `Corrupt` if a byte is not what was saved.
+    def take_over(self, top: int, items: Sequence[Item]) -> None:
+        """Files of the tree at `top`, as they are in the manifest but for their marks."""
+        with Parents(self._root) as parents:
+            for item in items:
+                parent, name = parents.of(item.path)
+                with opened_parent(top, item.path, ours=True) as (above, former):
+                    os.rename(former, name, src_dir_fd=above, dst_dir_fd=parent)
+                os.chmod(name, OWN, dir_fd=parent)
+                handle = os.open(name, _MADE, dir_fd=parent)
+                try:
+                    _settle(handle, item)
+                finally:
+                    os.close(handle)
+                self._progress.add(item.size)
+
+    def write(self, frames: Sequence[tuple[Needed, memoryview]]) -> None:
+        """All that is needed of these frames. Raises `snapshots.errors.Corrupt` if a byte is not
+        what was saved.
         """
-        for blob in self._manifest.blobs:
-            if blob.pack == number and blob.hash in self._places:
-                self._write_blob(blob, content)
+        with Parents(self._root) as parents:
+            for needed, frame in frames:
+                content = opened(frame)
+                for job in jobs_of(needed):
+                    found = checked(content, job.part)
+                    if job.at is None:
+                        self._make_whole(parents, job, found)
+                    else:
+                        self._write_piece(parents, job, found, job.at)
         failpoint_sync("restore.after_pack")
 
-    def finish(self) -> None:
-        """Links, then modes and times of all that is not at the top; what is inside comes first."""
-        for item in self._manifest.items:
-            if item.kind is Kind.LINK:
-                with opened_parent(self._root, item.path) as (parent, name):
-                    os.symlink(item.target, name, dir_fd=parent)
-        failpoint_sync("restore.after_links")
-        self._settle(item for item in reversed(self._manifest.items) if b"/" in item.path)
+    def finish_files(self, pieced: Sequence[Item]) -> None:
+        with Parents(self._root) as parents:
+            for item in pieced:
+                parent, name = parents.of(item.path)
+                handle = os.open(name, _MADE, dir_fd=parent)
+                try:
+                    _settle(handle, item)
+                finally:
+                    os.close(handle)
+                self._progress.add(0)
 
-    def finish_top(self, root: int) -> None:
-        """Modes and times at the top, in the directory where they stand now."""
-        for item in self._manifest.items:
-            if b"/" not in item.path:
-                _settle(root, item)
+    def make_twins(self, manifest: Manifest) -> None:
+        with Parents(self._root) as parents, Parents(self._root) as firsts:
+            for item in _of_kind(manifest, Kind.TWIN):
+                parent, name = parents.of(item.path)
+                first, first_name = _file_at(firsts, item)
+                os.link(
+                    first_name,
+                    name,
+                    src_dir_fd=first,
+                    dst_dir_fd=parent,
+                    follow_symlinks=False,
+                )
+                self._progress.add(0)
 
-    def _settle(self, items: Iterable[Item]) -> None:
-        for item in items:
-            _settle(self._root, item)
+    def make_links(self, manifest: Manifest) -> None:
+        with Parents(self._root) as parents:
+            for item in _of_kind(manifest, Kind.LINK):
+                parent, name = parents.of(item.path)
+                os.symlink(item.target, name, dir_fd=parent)
+                times = (item.mtime_ns, item.mtime_ns)
+                os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
 
-    def _make_file(self, item: Item) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with opened_parent(self._root, item.path) as (parent, name):
-            handle = os.open(name, flags, 0o600, dir_fd=parent)
+    def finish_directories(self, directories: Sequence[Item]) -> None:
+        """Of all that are not at the top; what is inside comes first."""
+        below = (item for item in reversed(directories) if b"/" in item.path)
+        _settle_directories(self._root, below)
+
+    def _make_whole(self, parents: Parents, job: Job, content: memoryview) -> None:
+        parent, name = parents.of(job.path)
+        handle = os.open(name, _NEW, OWN, dir_fd=parent)
         try:
-            os.ftruncate(handle, item.size)
+            _write_all(handle, content, 0)
+            _settle(handle, job)
         finally:
             os.close(handle)
+        self._progress.add(job.size)
 
-    def _write_blob(self, blob: Blob, content: bytes) -> None:
-        frame = memoryview(content)[blob.offset : blob.offset + blob.length]
-        raw = self._decompressed(frame, blob.size)
-        if len(raw) != blob.size or blake3(raw).digest() != blob.hash:
-            raise Corrupt(f"blob {blob.hash.hex()}")
-        for path, offset in self._places[blob.hash]:
-            with opened_parent(self._root, path) as (parent, name):
-                handle = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-            try:
-                _pwrite_all(handle, raw, offset)
-            finally:
-                os.close(handle)
-
-    def _decompressed(self, frame: memoryview, size: int) -> bytes:
+    def _write_piece(self, parents: Parents, job: Job, content: memoryview, at: int) -> None:
+        parent, name = parents.of(job.path)
+        handle = os.open(name, _MADE, dir_fd=parent)
         try:
-            if zstandard.frame_content_size(frame) != size:
-                raise Corrupt("a blob is of another size")
-            # one per thread: a decompressor is not shared
-            if not hasattr(self._local, "decompressor"):
-                self._local.decompressor = zstandard.ZstdDecompressor()
-            decompressor: zstandard.ZstdDecompressor = self._local.decompressor
-            return decompressor.decompress(frame, max_output_size=size)
-        except zstandard.ZstdError as error:
-            raise Corrupt(f"a frame: {error}") from error
+            _write_all(handle, content, at)
+        finally:
+            os.close(handle)
+        self._progress.add(job.size, files=0)
 
 
-def needed_packs(manifest: Manifest) -> list[int]:
-    places = _places(manifest)
-    return sorted({blob.pack for blob in manifest.blobs if blob.hash in places})
+def finish_top(root: int, directories: Iterable[Item]) -> None:
+    """Modes and times at the top, in the directory where they stand now."""
+    _settle_directories(root, (item for item in directories if b"/" not in item.path))
 
 
-def _places(manifest: Manifest) -> dict[bytes, list[Place]]:
-    sizes = {blob.hash: blob.size for blob in manifest.blobs}
-    places: dict[bytes, list[Place]] = {}
-    for item in manifest.items:
-        offset = 0
-        for name in item.blobs:
-            places.setdefault(name, []).append((item.path, offset))
-            offset += sizes[name]
-    return places
+def _file_at(firsts: Parents, twin: Item) -> tuple[int, bytes]:
+    try:
+        first, name = firsts.of(twin.target)
+        status = os.stat(name, dir_fd=first, follow_symlinks=False)
+    except (BadPath, UnsafePath, FileNotFoundError) as error:
+        raise Corrupt(f"a twin of nothing: {twin.path[:300]!r}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise Corrupt(f"a twin of no file: {twin.path[:300]!r}")
+    return first, name
 
 
-def _settle(root: int, item: Item) -> None:
-    with opened_parent(root, item.path) as (parent, name):
-        if item.kind is not Kind.LINK:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(name, flags, dir_fd=parent)
+def _of_kind(manifest: Manifest, kind: Kind) -> Iterable[Item]:
+    return (item for item in manifest.items() if item.kind is kind)
+
+
+def _settle_directories(root: int, directories: Iterable[Item]) -> None:
+    with Parents(root) as parents:
+        for item in directories:
+            parent, name = parents.of(item.path)
+            handle = os.open(name, DIRECTORY, dir_fd=parent)
             try:
-                os.utime(handle, ns=(item.mtime_ns, item.mtime_ns))
-                os.fchmod(handle, item.mode)
+                _settle(handle, item)
             finally:
                 os.close(handle)
-            return
-        times = (item.mtime_ns, item.mtime_ns)
-        os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
 
 
-def _pwrite_all(handle: int, raw: bytes, offset: int) -> None:
-    view = memoryview(raw)
-    while view:
-        written = os.pwrite(handle, view, offset)
-        view, offset = view[written:], offset + written
+def _settle(handle: int, item: Item | Job) -> None:
+    os.utime(handle, ns=(item.mtime_ns, item.mtime_ns))
+    os.fchmod(handle, item.mode)
+
+
+def _write_all(handle: int, content: memoryview, offset: int) -> None:
+    while content:
+        written = os.pwrite(handle, content[:WRITE_BYTES], offset)
+        content, offset = content[written:], offset + written

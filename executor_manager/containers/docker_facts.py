@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from chassis.logs import get_logger
 from executor_manager.containers.docker_engine import Engine, Info, Versions
+from executor_manager.containers.docker_probe import DockerProbe
+from executor_manager.containers.errors import BackendError
 from executor_manager.containers.runtimes import Trial
 
 MOUNTS = Path("/proc/self/mountinfo")
@@ -16,6 +19,8 @@ LOOK_INSIDE = ("cat", "/proc/self/limits", "/proc/self/status")
 _PROCESSES = re.compile(r"^Max processes +(\w+)", re.MULTILINE)
 _SECCOMP = re.compile(r"^Seccomp:\s+(\d)$", re.MULTILINE)
 _QUOTAS = frozenset({"prjquota", "pquota"})
+
+_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +65,7 @@ def look(
     tried: Mapping[str, Trial] | None = None,
 ) -> Facts:
     """Raises `BackendError`. The kernel is the engine's host's: we run on the same. `printed`: what
-    `LOOK_INSIDE` printed in a container.
+    `look_inside` gave.
     """
     return Facts(
         info=info,
@@ -70,6 +75,15 @@ def look(
         inside=inside(printed),
         tried=tried,
     )
+
+
+async def look_inside(probe: DockerProbe) -> str:
+    """Empty where nothing could be run, which whoever starts a session will hear."""
+    try:
+        return (await probe.run(lambda _: LOOK_INSIDE)).text.decode(errors="replace")
+    except BackendError as error:
+        _log.warning("not_looked_inside", reason=error.reason, error=str(error))
+        return ""
 
 
 def inside(printed: str) -> Inside | None:

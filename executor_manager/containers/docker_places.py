@@ -18,7 +18,7 @@ from executor_manager.containers import places
 from executor_manager.containers.backend import Directories, Identity
 from executor_manager.containers.docker_bindings import Bindings
 from executor_manager.containers.docker_configuration import AGENT
-from executor_manager.containers.errors import BackendError, NameTaken
+from executor_manager.containers.errors import NameTaken
 from executor_manager.containers.places import Owner, Record
 
 ROOT = Owner(0, 0)
@@ -52,15 +52,9 @@ class DockerPlaces:
 
     def open(self) -> None:
         """Raises `BackendError` when sockets would have paths that are too long."""
-        longest = len(os.fsencode(self.volumes.sockets)) + len("//control/") + places.SHORT
-        longest += len(places.SOCKET)
-        if longest > places.SOCKET_BYTES:
-            raise BackendError(
-                f"the sockets' directory {self.volumes.sockets} is too long: sockets in it would"
-                f" have paths of {longest} bytes, and {places.SOCKET_BYTES} are allowed;"
-                f" choose one that is {longest - places.SOCKET_BYTES} bytes shorter"
-            )
-        for path in (self._workers, self.volumes.sockets, *self._trashes):
+        sockets = self.volumes.sockets
+        places.require_short(sockets, f"sockets' directory {sockets}")
+        for path in (self._workers, sockets, *self._trashes):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for record in self.records()[0]:
             self.bindings.load(record.identity, self.volumes.directories(record.name))

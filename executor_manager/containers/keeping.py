@@ -135,6 +135,18 @@ def signal_keeper(place: Path, number: Signals) -> bool:
     return found is not None and kept(place) and send(Process(*found.keeper), number)
 
 
+def signal_tree(place: Path, number: Signals, deadline: float) -> None:
+    """Again until no process is new: one that was not yet stopped may have started another."""
+    told: set[Process] = set()
+    ends = time.monotonic() + deadline
+    while new := [seen.process for seen in tree(place) if seen.process not in told]:
+        for process in new:
+            send(process, number)
+        told.update(new)
+        if time.monotonic() > ends:
+            raise Timeout("processes are started faster than they can be signalled")
+
+
 def wait_gone(place: Path, deadline: float) -> bool:
     ends = time.monotonic() + deadline
     while kept(place):

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from executor_manager.containers.backend import ContainerSpec, Directories, Identity, Limits
-from executor_manager.containers.errors import NameTaken
+from executor_manager.containers.errors import BackendError, NameTaken
 
 RECORD = "container.json"
 PAUSED = "paused"
@@ -80,6 +80,18 @@ def short(name: str) -> str:
     """80 bits of the name: a socket below it must stay short, and the record holds the full one."""
     digest = hashlib.blake2s(name.encode(), digest_size=10).digest()
     return base64.b32encode(digest).decode().lower()
+
+
+def require_short(parent: Path, named: str) -> None:
+    """Raises `BackendError` when sockets of those beneath `parent` would have too long a path."""
+    beneath = f"/{'-' * SHORT}/control/{SOCKET}"
+    longest = len(os.fsencode(parent)) + len(beneath)
+    if longest > SOCKET_BYTES:
+        raise BackendError(
+            f"the {named} is too long: sockets in it would have paths of {longest} bytes, and"
+            f" {SOCKET_BYTES} are allowed; choose one that is {longest - SOCKET_BYTES} bytes"
+            " shorter"
+        )
 
 
 def directories(place: Path) -> Directories:

@@ -3,13 +3,10 @@
 The embedded default. It is honest about what it is not: see `capabilities.not_isolated`.
 """
 
-import os
 import subprocess
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from signal import Signals
 from uuid import uuid4
@@ -37,39 +34,21 @@ from executor_manager.containers.errors import (
     StartFailed,
     Timeout,
 )
-from executor_manager.containers.places import Owner, Record
+from executor_manager.containers.places import Record
 from executor_manager.containers.process_promises import NO_TIER, capabilities
-from executor_manager.containers.procfs import send
+from executor_manager.containers.program import Program
 from executor_manager.containers.refusals import require
-from executor_manager.containers.removal import remove_all
-from executor_manager.containers.sandbox import Found, Wanted, find
+from executor_manager.containers.sandbox import Found
 from executor_manager.containers.threads import Threads
+from executor_manager.containers.trash import Trash
 
 THREADS = 8
-DELETING_THREADS = 2
 CALL_SECONDS = 10.0
 LOOK_SECONDS = 40.0
 START_SECONDS = 20.0
 KILL_SECONDS = 10.0
-REMOVE_SECONDS = 60.0
-TURN_SECONDS = 20.0
-"""Of deleting one tree, while others wait, or our own end does."""
 
 _log = get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """What runs in a container: `argv`, with `environment` and nothing else of the manager's."""
-
-    argv: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    owner: Owner = field(default_factory=Owner)
-    log_bytes: int = 4 * 1024 * 1024
-    sandbox: Wanted = "none"
-    readable: tuple[Path, ...] = ()
-    """Of the host's files, in a sandbox; besides programs."""
-    writable: tuple[Path, ...] = ()
 
 
 class ProcessBackend:
@@ -79,12 +58,11 @@ class ProcessBackend:
     def __init__(self, state_dir: Path, program: Program) -> None:
         self._state_dir = state_dir
         self._workers = state_dir / "workers"
-        self._trash = state_dir / "trash"
+        self._bins = state_dir / "trash"
         self._program = program
         self._found = Found(sandbox=None, lacking="nobody has looked yet")
         self._threads = Threads("process-backend", THREADS)
-        # a tree of millions of files takes minutes, in which all others must be reached
-        self._deleting = Threads("process-backend-trash", DELETING_THREADS)
+        self._trash = Trash("process-backend-trash")
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         # a start whose caller gave up may still be under way when a stop comes
         self._changing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -97,14 +75,16 @@ class ProcessBackend:
 
     async def open(self) -> None:
         await self._threads.call(self._open, CALL_SECONDS)
-        self._found = await self._threads.call(self._look, LOOK_SECONDS)
+        self._found = await self._threads.call(
+            lambda: self._program.find_sandbox(self._state_dir), LOOK_SECONDS
+        )
         if self._found.sandbox is None:
             _log.warning("no_sandbox", reason=self._found.lacking)
-        self._deleting.later(self._empty_trash)
+        self._trash.empty(self._bins.iterdir)
 
     async def close(self) -> None:
         self._threads.close()
-        self._deleting.close()
+        self._trash.close()
 
     async def adopt_or_create(self, spec: ContainerSpec) -> Container:
         return await self._threads.call(lambda: self._create(spec), CALL_SECONDS)
@@ -144,8 +124,7 @@ class ProcessBackend:
     async def remove(self, name: str) -> None:
         bin_ = await self._threads.call(lambda: self._remove(name), CALL_SECONDS + KILL_SECONDS)
         if bin_ is not None:
-            # nobody but the next manager would ask for it again
-            await self._deleting.call(lambda: self._empty(bin_), REMOVE_SECONDS, sure=True)
+            await self._trash.delete(bin_)
 
     async def get(self, name: str) -> Container | None:
         return await self._threads.call(lambda: self._find(name), CALL_SECONDS)
@@ -163,47 +142,12 @@ class ProcessBackend:
         return container.directories.control / places.SOCKET
 
     def _open(self) -> None:
-        longest = len(os.fsencode(self._workers)) + 1 + places.SHORT + len("/control/executor.sock")
-        if longest > places.SOCKET_BYTES:
-            raise BackendError(
-                f"the state directory {self._workers.parent} is too long: sockets in it would have"
-                f" paths of {longest} bytes, and {places.SOCKET_BYTES} are allowed;"
-                f" choose one that is {longest - places.SOCKET_BYTES} bytes shorter"
-            )
+        places.require_short(self._workers, f"state directory {self._workers.parent}")
         # those who run as another user must pass through to their own directory
         mode = 0o700 if self._program.owner.uid is None else 0o711
         self._workers.mkdir(mode=mode, parents=True, exist_ok=True)
         self._workers.chmod(mode)
-        self._trash.mkdir(mode=0o700, exist_ok=True)
-
-    def _look(self) -> Found:
-        program = self._program
-        return find(
-            program.sandbox,
-            argv=program.argv,
-            environment=program.environment,
-            owner=program.owner,
-            state_dir=self._state_dir,
-            readable=program.readable,
-            writable=program.writable,
-        )
-
-    def _empty_trash(self) -> None:
-        """What a former manager left. Nothing waits for it: it may be large, or not go at all."""
-        for bin_ in self._trash.iterdir():
-            try:
-                self._empty(bin_)
-            except (BackendError, OSError) as error:
-                _log.warning("trash_left", place=str(bin_), error=str(error))
-
-    def _empty(self, bin_: Path) -> None:
-        try:
-            remove_all(bin_, deadline=TURN_SECONDS)
-        except Timeout:
-            # behind the others, whose are smaller perhaps
-            self._deleting.later(lambda: self._empty(bin_))
-            raise
-        bin_.rmdir()
+        self._bins.mkdir(mode=0o700, exist_ok=True)
 
     def _place(self, name: str) -> Path:
         return self._workers / places.short(name)
@@ -257,43 +201,11 @@ class ProcessBackend:
         if found.state is ContainerState.EXITED and not found.tree_gone:
             raise StartFailed("the former process tree is not proven to be gone")
         (place / places.PAUSED).unlink(missing_ok=True)
-        child = keeping.spawn(place, self._launch(found, place))
+        child = keeping.spawn(place, self._program.launch(found, place, self._found.sandbox))
         self._children[name] = child
         failpoint_sync("process.after_spawn")
         keeping.wait_started(place, child, START_SECONDS)
         return self._known(name)
-
-    def _launch(self, container: Container, place: Path) -> keeping.Launch:
-        record = places.read(place / places.RECORD, Record)
-        identity, made = container.identity, container.directories
-        own = {
-            "HOME": str(places.home(place)),
-            "BERTH_WORKER_ID": str(identity.worker_id),
-            "BERTH_SESSION_ID": str(identity.session_id),
-            "BERTH_PROJECT_ID": str(identity.project_id),
-            "BERTH_EPOCH": str(identity.epoch),
-            "BERTH_WORKSPACE_DIR": str(made.workspace),
-            "BERTH_SPOOL_DIR": str(made.spool),
-            "BERTH_CONTROL_DIR": str(made.control),
-            "BERTH_AGENT_DIR": str(made.agent),
-            "BERTH_HOME_DIR": str(places.home(place)),
-        }
-        sandbox = self._found.sandbox
-        if sandbox is None:
-            own["BERTH_AGENT_PORT"] = "0"  # loopback is the host's: any that is free
-        if record is not None and record.limits.disk_bytes is not None:
-            own["BERTH_DISK_BYTES"] = str(record.limits.disk_bytes)
-        owner = self._program.owner
-        return keeping.Launch(
-            sandbox=sandbox.around(made, places.home(place), owner) if sandbox else [],
-            argv=list(self._program.argv),
-            env={**self._program.environment, **(record.environment if record else {}), **own},
-            cwd=str(places.home(place)),
-            uid=owner.uid,
-            gid=owner.uid if owner.gid is None else owner.gid,
-            groups=[],
-            log_bytes=self._program.log_bytes,
-        )
 
     def _stop(self, name: str, grace: float) -> Container:
         with self._changing[name]:
@@ -316,26 +228,15 @@ class ProcessBackend:
         self._known(name)
         place = self._place(name)
         (place / places.PAUSED).touch()
-        self._signal_tree(place, Signals.SIGSTOP)
+        keeping.signal_tree(place, Signals.SIGSTOP, KILL_SECONDS / 2)
         return self._known(name)
 
     def _resume(self, name: str) -> Container:
         self._known(name)
         place = self._place(name)
-        self._signal_tree(place, Signals.SIGCONT)
+        keeping.signal_tree(place, Signals.SIGCONT, KILL_SECONDS / 2)
         (place / places.PAUSED).unlink(missing_ok=True)
         return self._known(name)
-
-    def _signal_tree(self, place: Path, number: Signals) -> None:
-        """Again until no process is new: one that was not yet stopped may have started another."""
-        told: set[object] = set()
-        ends = time.monotonic() + KILL_SECONDS / 2
-        while new := [seen for seen in keeping.tree(place) if seen.process not in told]:
-            for seen in new:
-                send(seen.process, number)
-                told.add(seen.process)
-            if time.monotonic() > ends:
-                raise Timeout("processes are started faster than they can be signalled")
 
     def _remove(self, name: str) -> Path | None:
         with self._changing[name]:
@@ -351,7 +252,7 @@ class ProcessBackend:
         if found.state in {ContainerState.RUNNING, ContainerState.PAUSED}:
             raise Running(f"{name} runs: stop it first")
         keeping.kill_strays(place, KILL_SECONDS)
-        bin_ = self._trash / uuid4().hex
+        bin_ = self._bins / uuid4().hex
         bin_.mkdir(mode=0o700)
         place.rename(bin_ / "0")
         places.sync(self._workers)

@@ -64,8 +64,8 @@ class SupervisionLoop:
             # its duty was broken off, by a backend that was away
             self.duties.start(worker, Gravity.START, partial(self.activation.adopt, worker))
         elif worker.stage is Stage.LIVE and _gave_up(worker):
-            reason = worker.status.reason if worker.status else ""
-            work = partial(self.activation.fail, worker, "executor_failed", reason)
+            why = worker.status.why if worker.status else ""
+            work = partial(self.activation.fail, worker, "executor_failed", why)
             self.duties.start(worker, Gravity.START, work)
         elif worker.stage is Stage.LIVE and not self._as_should_be(worker, container):
             _log.warning("executor_gone", worker=worker.id, epoch=worker.epoch)

@@ -10,11 +10,17 @@ from contracts.commands import AnyCommand
 from contracts.endpoint import Endpoint
 from contracts.executors import (
     EXECUTOR_DELIVER,
+    EXECUTOR_LINK_AGENT_DATA,
+    EXECUTOR_RESTORE,
     EXECUTOR_STATUS,
     EXECUTOR_SUPERSEDE,
+    EXECUTOR_SYNC,
+    EXECUTOR_VALIDATE,
+    AskWorkspace,
     Deliver,
     ExecutorStatus,
     Supersede,
+    WorkspaceState,
 )
 from contracts.wire import Empty
 from executor_manager.containers.places import SOCKET
@@ -61,6 +67,20 @@ class Executors:
         body = Supersede(worker_id=worker.id, epoch=worker.epoch)
         await self._call(worker, EXECUTOR_SUPERSEDE, body)
 
+    async def restore(self, worker: Worker) -> WorkspaceState:
+        """What is laid over its workspace, anew."""
+        return await self._call(worker, EXECUTOR_RESTORE, _ask(worker))
+
+    async def link_agent_data(self, worker: Worker) -> WorkspaceState:
+        return await self._call(worker, EXECUTOR_LINK_AGENT_DATA, _ask(worker))
+
+    async def validate(self, worker: Worker) -> WorkspaceState:
+        return await self._call(worker, EXECUTOR_VALIDATE, _ask(worker))
+
+    async def sync(self, worker: Worker) -> WorkspaceState:
+        """Saved between runs, if it is not already."""
+        return await self._call(worker, EXECUTOR_SYNC, _ask(worker))
+
     async def forget(self, worker: Worker) -> None:
         self._sockets.pop(worker.id, None)
         if (client := self._clients.pop(worker.id, None)) is not None:
@@ -91,3 +111,7 @@ class Executors:
         )
         self._clients[worker.id] = client
         return client
+
+
+def _ask(worker: Worker) -> AskWorkspace:
+    return AskWorkspace(worker_id=worker.id, epoch=worker.epoch)

@@ -221,7 +221,7 @@ class Startup:
                 return
             elif status.phase in _ENDED:
                 told = status.reason if status.reason in TOLD else f"executor_{status.phase}"
-                raise StartupFailed(told, status.reason)
+                raise StartupFailed(told, status.why)
             # a look at its socket costs nothing, and what it waits for is most often short
             waited = loop.time() - begun
             await asyncio.sleep(min(max(ASK_FIRST, waited * ASK_SHARE), ASK_LONGEST))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from chassis.errors import BerthError, CallFailed, DependencyUnavailable, Stale
 from contracts.errors import Code
-from contracts.tickets import Audience
+from contracts.tickets import Audience, Redeemed
 from executor_manager.services.control_plane import ControlPlane
 from executor_manager.services.workers import Workers
 
@@ -25,6 +25,17 @@ async def admit_for(
     audiences: AbstractSet[Audience],
 ) -> Audience:
     """As `admit`, for one of several: which it is."""
+    return (await admitted(control_plane, workers, worker_id, ticket, audiences)).audience
+
+
+async def admitted(
+    control_plane: ControlPlane,
+    workers: Workers,
+    worker_id: UUID,
+    ticket: str,
+    audiences: AbstractSet[Audience],
+) -> Redeemed:
+    """As `admit_for`, with all that the ticket says."""
     if not ticket:
         raise BerthError(Code.UNAUTHENTICATED, "a ticket is needed")
     try:
@@ -42,4 +53,4 @@ async def admit_for(
     worker = workers.get(worker_id)
     if worker is not None and worker.epoch != redeemed.epoch:
         raise Stale(Code.STALE_EPOCH, "the worker was superseded", epoch=redeemed.epoch)
-    return redeemed.audience
+    return redeemed

@@ -24,20 +24,19 @@ from executor_manager.containers.backend import (
     Identity,
     Listing,
 )
-from executor_manager.containers.errors import BackendError, NameTaken, StartFailed, Timeout
+from executor_manager.containers.errors import BackendError, NameTaken
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services import spools
 from executor_manager.services.setbacks import growing
+from executor_manager.services.warm_start import WarmStart
 from executor_manager.services.ways_out import EGRESS
 from executor_manager.services.workers import Stage, Worker, Workers
 
 MOST = 64
 """However many are wanted."""
-WARM = "BERTH_WARM"
-LOOK_SECONDS = 0.02
-ALIVE_SECONDS = 0.5
-PAUSES = 5
 BACKOFF_FIRST = 1.0
+QUIET_SECONDS = 0.5
+"""Between two looks whether any starts."""
 YIELD_SECONDS = 10.0
 """Cold starts go first; where they never end, one warm one is made in so many seconds."""
 DRAIN_SECONDS = 20.0
@@ -207,7 +206,7 @@ class WarmPool:
         self._clean = False
         try:
             async with asyncio.timeout(self.boot_deadline):
-                await self._make(spec)
+                await WarmStart(self.backend, spec).run()
         except (BackendError, TimeoutError) as error:
             self._failures += 1
             pause = growing(BACKOFF_FIRST, self._failures - 1)
@@ -222,56 +221,12 @@ class WarmPool:
         finally:
             self._busy.discard(name)
 
-    async def _make(self, spec: ContainerSpec) -> None:
-        name = spec.identity.name
-        environment = {**spec.environment, WARM: "true"}
-        container = await self.backend.adopt_or_create(replace(spec, environment=environment))
-        await failpoint("warm.created")
-        await self.backend.start(name)
-        await self._until_prepared(container)
-        await self._pause(name)
-
-    async def _pause(self, name: str) -> None:
-        """A kernel that has much to do may not freeze all of its processes at once."""
-        for left in reversed(range(PAUSES)):
-            try:
-                paused = await self.backend.pause(name)
-            except BackendError:
-                if not left:
-                    raise
-                await asyncio.sleep(ALIVE_SECONDS)
-            else:
-                if paused.state is not ContainerState.PAUSED:
-                    raise StartFailed(f"it is {paused.state} instead of paused")
-                return
-
-    async def _until_prepared(self, container: Container) -> None:
-        """It binds its socket when it has loaded all that it will need."""
-        socket = self.backend.address(container)
-        loop = asyncio.get_running_loop()
-        looked = loop.time()
-        while not socket.exists():
-            if loop.time() - looked > ALIVE_SECONDS:
-                await self._check_alive(container.name)
-                looked = loop.time()
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def _check_alive(self, name: str) -> None:
-        try:
-            found = await self.backend.get(name)
-            if found is not None and found.state is ContainerState.RUNNING:
-                return
-            printed = (await self.backend.logs(name, 1000)).decode(errors="replace")
-        except Timeout:
-            return  # nothing is known
-        raise StartFailed(f"it ended: {printed[-500:]}")
-
     async def _until_quiet(self) -> None:
         ends = asyncio.get_running_loop().time() + YIELD_SECONDS
         while any(one.stage is Stage.ACTIVATING for one in self.workers):
             if asyncio.get_running_loop().time() > ends:
                 return
-            await asyncio.sleep(ALIVE_SECONDS)
+            await asyncio.sleep(QUIET_SECONDS)
 
     async def _discard(self, name: str) -> bool:
         """False: it is there still. One that was bound meanwhile has no such name any more."""

@@ -1,6 +1,6 @@
 """Everything under `/api/`: known, within its limit, and passed on as it comes."""
 
-import asyncio
+import re
 from collections.abc import AsyncGenerator
 
 import aiohttp
@@ -18,6 +18,10 @@ from gateway.exchange import ClientBody, Patience
 from gateway.headers import Hop, to_upstream
 from gateway.settings import Settings
 from gateway.stream import Answer
+
+_IMPORT = re.compile(
+    rb"/api/v1/(?:projects/[0-9A-Fa-f-]{32,36}/sessions|sessions/[0-9A-Fa-f-]{32,36}/workspace)/import"
+)
 
 _log = get_logger()
 
@@ -46,11 +50,17 @@ class Proxy:
         admitted = await self._admission.admit(scope, send)
         if admitted is None:
             return
-        most = self._settings.max_body_bytes
+        most = self._most(scope)
         if int(headers.get("content-length", "0")) > most:
             raise BerthError(Code.TOO_LARGE, f"a body holds at most {most} bytes")
         body = ClientBody(receive, most, self._settings.idle_seconds)
         await self._pass_on(scope, body, admitted.send, admitted.caller)
+
+    def _most(self, scope: HTTPScope) -> int:
+        """Bytes of a body. Compared as it was sent: what reads otherwise elsewhere has less."""
+        if scope["method"] == "POST" and _IMPORT.fullmatch(scope["raw_path"]):
+            return self._settings.max_import_bytes
+        return self._settings.max_body_bytes
 
     def stop(self) -> None:
         """Event streams under way are told to come back elsewhere."""
@@ -61,13 +71,22 @@ class Proxy:
     async def _pass_on(
         self, scope: HTTPScope, body: ClientBody, send: Send, caller: Caller
     ) -> None:
-        data = await body.first()
-        patience = Patience()
+        await self.pass_admitted(scope, await body.first(), body, send, caller)
+
+    async def pass_admitted(
+        self,
+        scope: HTTPScope,
+        data: bytes | AsyncGenerator[bytes] | None,
+        body: ClientBody,
+        send: Send,
+        caller: Caller,
+    ) -> None:
+        """`data` is what was read first of the body."""
+        patience = Patience(body, self._settings.first_byte_seconds)
         answer = Answer(send, patience, self._settings.idle_seconds)
         self._answers.add(answer)
         if self._stopping:
             answer.stop()
-        watcher = asyncio.create_task(self._watch(body, patience))
         try:
             async with patience:
                 await self._exchange(scope, data, caller, answer)
@@ -76,14 +95,7 @@ class Proxy:
         except TimeoutError:
             await self._ended(patience, answer)
         finally:
-            watcher.cancel()
             self._answers.discard(answer)
-
-    async def _watch(self, body: ClientBody, patience: Patience) -> None:
-        await body.sent.wait()
-        patience.extend(self._settings.first_byte_seconds)
-        await body.departure()
-        patience.end("left")
 
     async def _exchange(
         self,

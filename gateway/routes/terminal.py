@@ -8,7 +8,6 @@ role that was lost and a worker that was superseded end it.
 """
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
@@ -23,12 +22,11 @@ from chassis.duplex import Closed
 from chassis.errors import BerthError, CallFailed, DependencyUnavailable
 from chassis.logs import get_logger
 from chassis.rendering import problem_of
-from chassis.retelling import problem_in, retold
-from chassis.telemetry import traceparent
 from chassis.websocket import WebSocket
 from contracts.errors import Code
 from contracts.terminals import MANAGER_TTY, CheckTerminal, CloseCode
-from contracts.tickets import TICKET_HEADER, Audience, Ticket
+from contracts.tickets import AskTicket, Ticket
+from gateway import managers
 from gateway.admission import Admission
 from gateway.auth import Caller
 from gateway.handshake import Handshake, handshake_of
@@ -36,7 +34,6 @@ from gateway.settings import Settings
 from gateway.tickets import Tickets
 
 ROUTE = "/api/v1/session-workers/{session_id}/tty"
-_PATH = re.compile(rb"/api/v1/session-workers/([0-9a-fA-F-]{36})/tty")
 
 HANDSHAKE_SECONDS = 15.0
 """For all of it: the key, the ticket, the manager, its executor."""
@@ -51,15 +48,6 @@ FINAL = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.SESSION_NOT_FOUND}
 GONE = frozenset({Code.STALE_EPOCH, Code.WORKER_NOT_RUNNING, Code.WORKER_UNREACHABLE})
 
 _log = get_logger()
-
-
-def session_of(raw_path: bytes) -> UUID | None:
-    """None: the path is another one."""
-    found = _PATH.fullmatch(raw_path)
-    try:
-        return UUID(found[1].decode()) if found else None
-    except ValueError:
-        return None
 
 
 def refuse_plain(scope: HTTPScope) -> None:
@@ -146,14 +134,15 @@ class Terminals:
         self, session_id: UUID, handshake: Handshake, caller: Caller
     ) -> tuple[Ticket, bool]:
         """And whether it is one to write."""
-        write: Audience = "terminal.write"
         if handshake.mode != "read":
+            write = AskTicket(session_id=session_id, audience="terminal.write")
             try:
-                return await self._tickets.ask(session_id, write, caller), True
+                return await self._tickets.ask(write, caller), True
             except BerthError as error:
                 if handshake.mode == "write" or error.code is not Code.FORBIDDEN:
                     raise
-        return await self._tickets.ask(session_id, "terminal.read", caller), False
+        read = AskTicket(session_id=session_id, audience="terminal.read")
+        return await self._tickets.ask(read, caller), False
 
     async def _until_refused(self, handshake: Handshake, asked: CheckTerminal) -> Ending:
         every = self._settings.terminal_check_seconds
@@ -185,22 +174,14 @@ async def _until_silent(far: WebSocket) -> Ending:
 
 
 async def _dialled(ticket: Ticket, query: str, request_id: str) -> WebSocket:
-    place = MANAGER_TTY.format(worker_id=ticket.worker_id)
-    headers = {TICKET_HEADER: ticket.ticket, "X-Request-ID": request_id}
-    if (trace := traceparent()) is not None:
-        headers["traceparent"] = trace
-    url = f"{ticket.manager_url.rstrip('/')}{place}?{query}"
+    url = managers.url_of(ticket, MANAGER_TTY, query)
+    headers = managers.headers_of(ticket, request_id)
     try:
         return await Dialled.dial(url, headers=headers, within=HANDSHAKE_SECONDS)
     except Refused as refused:
-        told = retold(problem_in(refused.body))
-        if told is None or told.code is Code.TICKET_INVALID:
-            how = f"ask again: it answered {refused.status}"
-            raise DependencyUnavailable("executor_manager", how, retry_after=1) from refused
-        raise told from refused
+        raise managers.refusal(refused.status, refused.body) from refused
     except (OSError, Closed) as error:
-        how = "see that it runs, and that gateways reach it at its BERTH_ADVERTISE_URL"
-        raise DependencyUnavailable("executor_manager", how, retry_after=1) from error
+        raise managers.away() from error
 
 
 async def _refuse(send: Send, error: BerthError, handshake: Handshake | None) -> None:

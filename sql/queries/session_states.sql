@@ -13,8 +13,9 @@ FOR UPDATE OF s SKIP LOCKED
 
 -- name: sessions
 SELECT s.id, s.project_id, s.agent, s.model, s.mode, s.provider_options::text AS provider_options,
-       s.state::text AS life, s.epoch, s.head_snapshot_id, s.keep_warm,
-       EXISTS (SELECT FROM runs r WHERE r.session_id = s.id AND r.started_at IS NOT NULL) AS has_history
+       s.state::text AS life, s.epoch, s.head_snapshot_id, s.keep_warm, s.workspace::text AS workspace,
+       EXISTS (SELECT FROM runs r WHERE r.session_id = s.id AND r.started_at IS NOT NULL)
+         OR EXISTS (SELECT FROM branches b WHERE b.session_id = s.id) AS has_history
 FROM sessions s WHERE s.id = ANY($1::uuid[])
 
 -- name: workers
@@ -98,6 +99,10 @@ SELECT id, project_id, session_id, task_id, agent, state::run_state, line_no, pr
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
             $8::smallint[], $9::int[], $10::uuid[])
   AS new (id, project_id, session_id, task_id, agent, state, line_no, priority, max_failures, user_id)
+
+-- name: insert_run_payload
+INSERT INTO run_payloads (run_id, project_id, prompt, options, retry_of, traceparent, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 
 -- name: insert_follow_ups
 -- Runs that go on from where another one asked, with its priority.
@@ -203,14 +208,14 @@ ORDER BY place
 -- name: insert_snapshots
 INSERT INTO snapshots
   (id, project_id, session_id, run_id, attempt, epoch, source_seq, type, parent, manifest_key,
-   manifest_sha256, files, bytes, new_bytes)
+   manifest_sha256, files, bytes, new_bytes, added, changed, removed, seq)
 SELECT id, project_id, session_id, run_id, attempt, epoch, source_seq, type::snapshot_kind, parent,
-       manifest_key, manifest_sha256, files, bytes, new_bytes
+       manifest_key, manifest_sha256, files, bytes, new_bytes, added, changed, removed, seq
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::bigint[], $7::bigint[],
             $8::text[], $9::uuid[], $10::text[], $11::text[], $12::bigint[], $13::bigint[],
-            $14::bigint[])
+            $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
   AS new (id, project_id, session_id, run_id, attempt, epoch, source_seq, type, parent,
-          manifest_key, manifest_sha256, files, bytes, new_bytes)
+          manifest_key, manifest_sha256, files, bytes, new_bytes, added, changed, removed, seq)
 
 -- name: upsert_todos
 INSERT INTO todos (run_id, project_id, session_id, seq, entries)

@@ -3,8 +3,8 @@ INSERT INTO streams (id, kind, project_id, last_seq) VALUES ($1, 'session', $2, 
 
 -- name: insert
 INSERT INTO sessions
-  (id, project_id, title, agent, app_id, model, mode, provider_options, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9)
+  (id, project_id, title, agent, app_id, model, mode, provider_options, created_by, workspace)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10::jsonb)
 
 -- name: line_is_empty
 -- Nothing of it is live or waits to be.

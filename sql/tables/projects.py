@@ -106,6 +106,7 @@ apps = Table(
     json("tool_policy"),
     json("egress"),
     json("container"),
+    json("runtime_manifest"),
     created(),
     UniqueConstraint("project_id", "name"),
     UniqueConstraint("project_id", "id"),

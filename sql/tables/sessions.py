@@ -12,6 +12,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 
 from sql.tables.columns import (
@@ -23,6 +24,7 @@ from sql.tables.columns import (
     metadata,
     required,
     row_id,
+    time,
     words,
 )
 from sql.tables.enums import session_state, snapshot_kind, stream_kind
@@ -70,6 +72,7 @@ sessions = Table(
     big("epoch"),
     Column("head_snapshot_id", Uuid),
     json("worker_limits"),
+    json("workspace"),
     flag("keep_warm"),
     Column("created_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
     created(),
@@ -97,7 +100,39 @@ snapshots = Table(
     big("new_bytes"),
     words("spool_key", None),
     created(),
+    big("added"),
+    big("changed"),
+    big("removed"),
+    Column("seq", BigInteger),
+    flag("packs_known"),
+    time("damaged_at"),
+    words("damage"),
     in_session(),
     Index("snapshots_session_idx", "session_id", "id"),
     Index("snapshots_run_idx", "run_id", "epoch", "attempt", "source_seq"),
+    Index("snapshots_unknown_idx", "project_id", "id", postgresql_where=text("NOT packs_known")),
+    Index(
+        "snapshots_passing_idx",
+        "created_at",
+        "id",
+        postgresql_where=text("type <> 'acknowledged'"),
+    ),
+)
+
+branches = Table(
+    "branches",
+    metadata,
+    required("session_id"),
+    Column("begins_at", BigInteger, nullable=False),
+    required("project_id"),
+    required("from_session_id"),
+    Column("from_seq", BigInteger, nullable=False),
+    Column("from_line", BigInteger, nullable=False),
+    Column("from_until", BigInteger),
+    required("snapshot_id"),
+    Column("run_id", Uuid),
+    Column("created_by", Uuid),
+    created(),
+    PrimaryKeyConstraint("session_id", "begins_at"),
+    in_session(),
 )

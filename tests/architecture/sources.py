@@ -17,9 +17,12 @@ PACKAGES = (
     "gateway",
     "cli",
     "scripted",
+    "snapshots",
 )
 
-NOT_OURS = frozenset({".git", ".venv", ".node", ".berth", "node_modules", "dist", "build", ".env"})
+NOT_OURS = frozenset(
+    {".git", ".venv", ".node", ".berth", ".hypothesis", "node_modules", "dist", "build", ".env"}
+)
 
 
 @cache

@@ -42,6 +42,17 @@ async def test_object__is_put_found_listed_and_deleted(object_store: ObjectStore
             await call("kept/a b")
 
 
+async def test_objects__are_deleted_many_at_once(object_store: ObjectStore) -> None:
+    keys = [f"many/{number} & <{number}>" for number in range(30)]
+    for key in keys:
+        await object_store.put(key, BODY)
+    assert await object_store.delete_many([*keys[:29], "many/absent"]) == []
+    assert [one.key for one in await object_store.list("many/")] == keys[29:]
+    assert len(await object_store.get_at_most(keys[29], len(BODY) - 2)) == len(BODY) - 1
+    assert await object_store.get_at_most(keys[29], len(BODY)) == BODY
+    assert await object_store.delete_many(keys[29:]) == []
+
+
 async def test_presigned_put__binds_length_and_md5(object_store: ObjectStore) -> None:
     signed = object_store.presign_put("sent/x", length=len(BODY), md5_base64=md5(BODY))
     names = parse_qs(urlsplit(signed.url).query)["X-Amz-SignedHeaders"][0].split(";")

@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from cli.commands.keys import PAGE
 from cli.exits import Exit
+from cli.pages import MOST
 from contracts.events import LogEntry, MessageDelta, RunClosed
 from tests.fixtures.commands import Up, read_until
 
@@ -162,7 +162,7 @@ def test_keys__ls_follows_every_page(up: Up) -> None:
     key = up.run("keys", "create", "the first", "--json").json()[0]["key"]
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=up.url, headers=headers, trust_env=False, timeout=30) as http:
-        made = [http.post("/api/v1/keys", json={"name": str(n)}) for n in range(PAGE + 1)]
+        made = [http.post("/api/v1/keys", json={"name": str(n)}) for n in range(MOST + 1)]
     listed = [one["id"] for one in up.run("keys", "ls", "--json").json()]
     assert len(listed) == len(set(listed))
     assert {one.json()["id"] for one in made} <= set(listed)

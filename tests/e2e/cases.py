@@ -3,11 +3,12 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.e2e.client import Client
+from tests.e2e.client import Client, client
 from tests.system.visitor import Visitor
 
 DEADLINE = 150.0
@@ -35,6 +36,17 @@ class Scene:
     api: Client
     figures: Figures
     visitor: Visitor
+
+
+@asynccontextmanager
+async def elsewhere(url: str, key: str, figures: Figures) -> AsyncGenerator[Scene]:
+    """Of somebody else, or of another installation."""
+    async with client(url, key) as api:
+        visitor = Visitor(api)
+        try:
+            yield Scene(api, figures, visitor)
+        finally:
+            await visitor.leave()
 
 
 Play = Callable[[Scene], Awaitable[None]]

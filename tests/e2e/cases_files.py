@@ -44,17 +44,21 @@ async def escapes(scene: Scene) -> None:
 
 
 async def without_worker(scene: Scene) -> None:
+    """What was saved last, to read."""
     shadow = await scene.visitor.send(script({"write": {"path": "f", "content": "x"}}))
     await scene.visitor.succeeded(shadow)
     session = scene.visitor.session_of(shadow)
     await scene.api.stop_worker(session)
     answer = await scene.api.file(session, "f")
-    assert answer.status_code in {404, 409}, answer.text
-    assert problem(answer, answer.status_code)
+    assert (answer.status_code, answer.text) == (200, "x"), answer.text
+    assert answer.headers["berth-workspace"] == "snapshot"
+    place = f"/api/v1/session-workers/{session}/workspace/file"
+    refused = await scene.api.raw("PUT", place, params={"path": "f"}, content=b"y")
+    assert problem(refused, 409) == "workspace_read_only"
 
 
 FILES = [
     Case(name="files of a workspace", play=downloads),
     Case(name="nothing but files of the workspace", play=escapes),
-    Case(name="no worker, no files", play=without_worker),
+    Case(name="no worker: files to read", play=without_worker),
 ]

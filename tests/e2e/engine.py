@@ -89,7 +89,7 @@ class Engine:
             found: dict[str, bytes] = {}
             with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
                 for member in archive.getmembers():
-                    content = archive.extractfile(member)
+                    content = None if member.issym() else archive.extractfile(member)
                     if content is not None:
                         found[member.name.rpartition("/")[2]] = content.read()
             return found

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-import zstandard
-from blake3 import blake3
-
-from executor.workspace.manifest import Item, Kind, Manifest
+from snapshots.model import Kind
 from tests.system.oracle import Records
 from tests.system.trees import Objects, read_manifest
 
@@ -15,6 +12,7 @@ _HEAD = (
     "SELECT p.manifest_key, p.manifest_sha256 FROM sessions s"
     " JOIN snapshots p ON p.id = s.head_snapshot_id WHERE s.id = $1"
 )
+MEMORY = ".berth/"
 _ANY = "SELECT manifest_key, manifest_sha256 FROM snapshots WHERE id = $1"
 
 
@@ -33,6 +31,11 @@ class Saved:
     def lines(self, name: str) -> list[str]:
         return self.files.get(name, b"").decode().split()
 
+    def content(self) -> dict[str, bytes | str]:
+        """Of all that is not the agent's memory: bytes of files, targets of links."""
+        every: dict[str, bytes | str] = {**self.files, **self.links}
+        return {path: one for path, one in every.items() if not path.startswith(MEMORY)}
+
 
 async def head(stack: Store, session: UUID) -> Saved | None:
     """The session's head snapshot."""
@@ -49,33 +52,17 @@ async def _read(stack: Store, query: str, key: UUID) -> Saved | None:
     rows = await stack.fetch(query, key)
     if not rows:
         return None
-    manifest = read_manifest(stack, rows[0]["manifest_key"], rows[0]["manifest_sha256"])
-    contents = _blobs(stack, manifest)
-    files = [item for item in manifest.items if item.kind is Kind.FILE]
+    stored = read_manifest(stack, rows[0]["manifest_key"], rows[0]["manifest_sha256"])
     return Saved(
-        files={_name(item): _content(item, contents) for item in files},
+        files={_name(path): content for path, content in stored.contents.items()},
         links={
-            _name(item): item.target.decode() for item in manifest.items if item.kind is Kind.LINK
+            _name(path): _name(item.target)
+            for path, item in stored.items.items()
+            if item.kind is Kind.LINK
         },
-        modes={_name(item): item.mode for item in manifest.items},
+        modes={_name(path): item.mode for path, item in stored.items.items()},
     )
 
 
-def _name(item: Item) -> str:
-    return item.path.decode(errors="surrogateescape")
-
-
-def _blobs(stack: Objects, manifest: Manifest) -> dict[bytes, bytes]:
-    packs = [stack.object(pack.key) for pack in manifest.packs]
-    return {
-        blob.hash: zstandard.ZstdDecompressor().decompress(
-            packs[blob.pack][blob.offset : blob.offset + blob.length], max_output_size=blob.size
-        )
-        for blob in manifest.blobs
-    }
-
-
-def _content(item: Item, contents: dict[bytes, bytes]) -> bytes:
-    content = b"".join(contents[blob] for blob in item.blobs)
-    assert blake3(content).digest() == item.hash or not item.size, f"V5: {item.path!r} is damaged"
-    return content
+def _name(path: bytes) -> str:
+    return path.decode(errors="surrogateescape")

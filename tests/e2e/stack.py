@@ -20,9 +20,11 @@ from uuid import UUID
 import asyncpg
 import boto3
 import botocore.config
+import msgspec
 from docker.models.containers import Container
 
 from cli.settings import search_path
+from control_plane.services.bootstrap import Bootstrapped
 from tests.e2e.engine import Engine
 from tests.fixtures.deadlines import eventually
 
@@ -99,7 +101,9 @@ class Stack:
     async def compose(self, *words: str, within: float = 240) -> str:
         override = self.folder / "override.json"
         services = {name: {"environment": values} for name, values in self.environments.items()}
-        override.write_text(json.dumps({"services": services}))
+        anew = self.folder / f"override-{secrets.token_hex(4)}"
+        anew.write_text(json.dumps({"services": services}))
+        anew.replace(override)  # another case may be reading it
         return await command(
             str(Path(sys.executable).parent / "docker-compose"),
             "-p", self.project,
@@ -137,6 +141,12 @@ class Stack:
     async def learn_managers(self) -> None:
         rows = await self.fetch("SELECT id FROM managers")
         self.managers |= {str(row["id"]) for row in rows}
+
+    async def new_project(self, name: str) -> Bootstrapped:
+        """Another one, with a user and a key of its own."""
+        words = ("python", "-m", "control_plane.bootstrap", "--project", name, "--user", name)
+        made = await self.compose("exec", "-T", "control-plane", *words)
+        return msgspec.json.decode(made, type=Bootstrapped)
 
     # --- what the engine has ---------------------------------------------------------------
 
@@ -211,6 +221,20 @@ class Stack:
     def object(self, key: str) -> bytes:
         return self._s3.get_object(Bucket="berth", Key=key)["Body"].read()
 
+    def objects(self, prefix: str) -> dict[str, int]:
+        """What the store lists below it: keys and sizes."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket="berth", Prefix=prefix)
+        return {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}
+
+    async def packs(self, session: UUID) -> dict[str, int]:
+        """That this session uploaded, as the store lists them."""
+        project = await self.value("SELECT project_id FROM sessions WHERE id = $1", session)
+        found = self.objects(f"p/{project.hex}/s/{session.hex}/").items()
+        return {key: size for key, size in found if key.endswith(".pack")}
+
+    def put_object(self, key: str, content: bytes) -> None:
+        self._s3.put_object(Bucket="berth", Key=key, Body=content)
+
     async def worker(self, session: UUID) -> asyncpg.Record:
         """The session's latest, as the database has it."""
         rows = await self.fetch(
@@ -221,7 +245,6 @@ class Stack:
         return rows[0]
 
     # --- of a failure ------------------------------------------------------------------------
-
     async def keep_logs(self, folder: Path) -> None:
         """Of every container of ours that is there, the engine's own state of it included."""
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)

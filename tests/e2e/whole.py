@@ -14,9 +14,15 @@ from tests.e2e.cases import Case, Figures, Player, Report
 from tests.e2e.cases_abuse import Abuse
 from tests.e2e.cases_agents import AgentCases
 from tests.e2e.cases_burst import Burst
+from tests.e2e.cases_code import Code
+from tests.e2e.cases_history import History
 from tests.e2e.cases_hosts import HostCases
+from tests.e2e.cases_layers import Layers
 from tests.e2e.cases_lifecycle import Lifecycle
+from tests.e2e.cases_live_files import LiveFiles
 from tests.e2e.cases_secrets import Secrets, prepare
+from tests.e2e.cases_trees import Trees
+from tests.e2e.cases_verify import Verify
 from tests.e2e.client import Client, client
 from tests.e2e.earlier import alone
 from tests.e2e.engine import Engine
@@ -26,13 +32,25 @@ from tests.e2e.isolation import isolation_cases
 from tests.e2e.leftovers import left_behind
 from tests.e2e.logs import recorded_right
 from tests.e2e.oracle import sound
+from tests.e2e.repositories import Repositories
 from tests.e2e.stack import Stack, scratch
 
-PARTS = ("outside", "lifecycle", "isolation", "abuse", "agents", "faults", "hosts")
+PARTS = ("outside", "lifecycle", "workspaces", "isolation", "abuse", "agents", "faults", "hosts")
 AT_ONCE = 4
 AGENTS_AT_ONCE = 2
 AGENTS_IMAGE = "berth-executor-agents:latest"
 SOCKET = "unix:///var/run/docker.sock"
+
+
+def workspace_cases(stack: Stack, host: Repositories) -> list[Case]:
+    return [
+        *LiveFiles(stack).cases(),
+        *Trees(stack).cases(),
+        *History(stack).cases(),
+        *Code(stack, host).cases(),
+        *Verify(stack).cases(),
+        *Layers(stack).cases(),
+    ]
 
 
 class Whole:
@@ -45,6 +63,7 @@ class Whole:
         self.parts = parts
         self.kept: Path | None = None
         self.agents: AgentCases | None = None
+        self.repositories: Repositories | None = None
 
     async def play(self) -> dict[str, Any]:
         """What is told besides the cases."""
@@ -61,6 +80,7 @@ class Whole:
             hosts = Hosts(folder) if "hosts" in self.parts else None
             self._bring_agents(stack, folder)
             prepare(stack)
+            self._bring_repositories(stack, folder)
             try:
                 await self._start(stack, hosts)
                 await self.drive(stack, hosts)
@@ -91,6 +111,11 @@ class Whole:
             model.beside(stack)
             stack.variables["BERTH_EXECUTOR_IMAGE"] = AGENTS_IMAGE
             self.agents = AgentCases(stack, model)
+
+    def _bring_repositories(self, stack: Stack, folder: Path) -> None:
+        if "workspaces" in self.parts:
+            self.repositories = Repositories(folder / "repositories")
+            self.repositories.beside(stack)
 
     async def _start(self, stack: Stack, hosts: Hosts | None) -> None:
         if hosts is not None:
@@ -127,6 +152,7 @@ class Whole:
         cases = [
             *self._of("outside", self.outside),
             *self._of("lifecycle", lifecycle.quiet()),
+            *(workspace_cases(stack, self.repositories) if self.repositories else []),
             *self._of("isolation", isolation_cases(stack)),
         ]
         await player.play(cases, at_once=AT_ONCE)

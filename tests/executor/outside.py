@@ -62,6 +62,8 @@ class Outside:
     points: list[RestorePoint] | None = None
     """None: the head, if there is one."""
     required_paths: list[str] = field(default_factory=list)
+    laid: dict[str, Any] = field(default_factory=dict)
+    """What else a restore plan says."""
     grants: dict[UUID, GrantTaken] = field(default_factory=dict)
     taken: dict[UUID, TakeGrant] = field(default_factory=dict)
     transcript: Transcript = NOTHING_TO_TELL
@@ -205,7 +207,12 @@ class Outside:
         points = self.points
         if points is None:
             points = [self.point(self.head)] if self.head else []
-        return RestorePlan(points=points, head=self.head, required_paths=self.required_paths)
+        return RestorePlan(
+            points=points,
+            head=self.head,
+            required_paths=self.required_paths,
+            **self.laid,
+        )
 
     def _side(self, body: bytes, _path: str) -> SideCommitted:
         side = msgspec.json.decode(body, type=CommitSide)

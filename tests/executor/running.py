@@ -27,14 +27,17 @@ from contracts.commands import (
     StartRun,
     StopWorker,
 )
+from contracts.endpoint import Endpoint
 from contracts.executors import (
     EXECUTOR_DELIVER,
     EXECUTOR_STATUS,
     EXECUTOR_SUPERSEDE,
+    AskWorkspace,
     Deliver,
     ExecutorPhase,
     ExecutorStatus,
     Supersede,
+    WorkspaceState,
 )
 from contracts.spool import Asked, GrantTaken, RunFinishedReported
 from contracts.wire import Empty
@@ -92,6 +95,11 @@ class Running:
 
     async def supersede(self) -> None:
         await self._client.call(EXECUTOR_SUPERSEDE, Supersede(epoch=self.epoch))
+
+    async def upkeep(self, endpoint: Endpoint[AskWorkspace, WorkspaceState]) -> WorkspaceState:
+        """Raises `CallFailed`."""
+        ask = AskWorkspace(worker_id=UUID(int=1), epoch=self.epoch)
+        return await self._client.call(endpoint, ask)
 
     async def start(self, *steps: dict[str, Any], **changes: Any) -> RunSpec:
         spec = run_spec(*steps, **changes)

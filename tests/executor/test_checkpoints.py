@@ -16,12 +16,12 @@ STEPS = ({"shell": "echo $PPID > pid"}, {"text": "word " * 40, "delay": 0.01})
 
 
 class Reading:
-    """The first save, held in the middle: a pack of it is made, and its reading not over."""
+    """The first save, held in the middle: something was read, and its reading is not over."""
 
     def __init__(self) -> None:
         self._reached = asyncio.Event()
         self._on = asyncio.Event()
-        arm("save.before_pack_put", self._hold)
+        arm("save.after_batch", self._hold)
 
     async def _hold(self) -> None:
         if not self._reached.is_set():

@@ -4,25 +4,32 @@ The names are read from the source, so that a new failpoint is tried without bei
 """
 
 import asyncio
+import hashlib
 import re
 import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 import executor
 from contracts.executors import ExecutorPhase
-from contracts.snapshots import SnapshotKind
+from contracts.runtime_manifests import CleanupRule
+from contracts.snapshots import Layer, LayerFile, SnapshotKind
 from contracts.spool import RunFinishedReported, RunInterrupted, StopFailed
 from executor.relay import Relay
+from executor.services.agent_data import AgentHistory
 from executor.spool import Spool, SpoolIdentity
-from executor.workspace.restoring import restore, wipe
-from executor.workspace.saving import Limits, save
+from executor.workspace.index import Index
+from executor.workspace.restoring import wipe
 from executor.workspace.transfer import Transfer
+from tests.executor.agents.driven import state_of
 from tests.executor.outside import Outside
 from tests.executor.running import Process, process
-from tests.executor.trees import Line, canonical, make_odd_tree, tree_at
+from tests.executor.snapshots import CHECKPOINT, Disk, disk_at
+from tests.executor.trees import Line, canonical, make_odd_tree
+from tests.fixtures.deadlines import eventually
 
 SOURCE = Path(executor.__file__).parent
 NAMES = sorted(
@@ -37,21 +44,22 @@ SPOOLING = [name for name in NAMES if name.startswith("spool.")]
 ASKING = ["grant.taken"]
 STOPPING = [name for name in NAMES if name.startswith("stop.")]
 SIDE = [name for name in NAMES if name.startswith("side.")]
+REUSING = [name for name in NAMES if name.startswith("reuse.")]
+LAYING = [name for name in NAMES if name.startswith("layers.")]
+CLONING = [name for name in NAMES if name.startswith("checkout.")]
+"""Of a run with a repository: tried in `tests/control_plane/git/test_checkout.py`."""
 IN_PLACE = ["activation.after_interrupted"]
 BEFORE_COMMANDS = ["activation.before_ready", "loading.before_import"]
-RUNNING = [
-    name
-    for name in NAMES
-    if name not in {*RESTORING, *SPOOLING, *ASKING, *STOPPING, *SIDE, *IN_PLACE}
-]
+ELSEWHERE = {
+    *RESTORING, *SPOOLING, *ASKING, *STOPPING, *SIDE, *REUSING, *LAYING, *CLONING, *IN_PLACE,
+}  # fmt: skip
+RUNNING = [name for name in NAMES if name not in ELSEWHERE]
+"""What an ordinary run passes."""
 STEPS = (
     {"write": {"path": "new.txt", "content": "new content"}},
     {"shell": "rm -rf old-dir && ln -s plain.txt new-link && printf more >> plain.txt"},
     {"text": "said"},
 )
-
-
-LIMITS = Limits(100_000, 1 << 30)
 
 
 @pytest.fixture
@@ -65,14 +73,7 @@ async def head(place: Path, outside: Outside, workspace: Path, relay: Relay) -> 
     await asyncio.to_thread(make_odd_tree, workspace)
     (workspace / "old-dir").mkdir()
     tree = canonical(workspace)
-    first = await save(
-        tree_at(workspace),
-        Transfer(relay, epoch=1),
-        kind=SnapshotKind.ACKNOWLEDGED,
-        parent=None,
-        base=None,
-        limits=LIMITS,
-    )
+    first = await disk_at(place).save(Transfer(relay, epoch=1))
     outside.drafts[first.draft.id] = first.draft
     outside.head = first.draft.id
     wipe(workspace)
@@ -84,9 +85,8 @@ async def restored(outside: Outside, snapshot_id: UUID, place: Path) -> list[Lin
     root.mkdir()
     relay = Relay(place / "control", str(uuid4()))
     outside.stale = False
-    await restore(
-        tree_at(root), outside.point(snapshot_id), Transfer(relay, epoch=1), limits=LIMITS
-    )
+    disk = Disk(root, Index(place / "oracle.index"))
+    await disk.restore(Transfer(relay, epoch=1), outside.point(snapshot_id))
     await relay.aclose()
     return canonical(root)
 
@@ -132,6 +132,38 @@ async def test_run__killed_at_every_step(
     assert await restored(outside, before, place) == head
 
 
+def is_over(pid: int) -> bool:
+    """What is killed has no memory any more, however long it waits to be a zombie."""
+    try:
+        return not Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+async def test_run__killed_while_its_agent_stands_still(
+    place: Path, outside: Outside, workspace: Path, head: list[Line]
+) -> None:
+    """What is stopped for a checkpoint does not hear that the executor is gone."""
+    spec_id = uuid4()
+    fast = {"checkpoint_interval_seconds": 0.001}
+    async with process(place, outside, failpoints="save.before_scan=kill9", **fast) as known:
+        await known.phase(ExecutorPhase.READY)
+        await known.start({"shell": "echo $PPID > pid"}, {"hang": True}, run_id=spec_id)
+        assert await known.gone() == -9
+    agent = int((workspace / "pid").read_text())
+
+    async def stands() -> bool:
+        return state_of(agent) == "T"
+
+    # it was told to, and does so when it has its turn; its keeper would kill it after 5 s
+    await eventually(stands, "it stands still", within=4)
+    async with process(place, outside) as known:
+        await known.phase(ExecutorPhase.READY)
+        # not even stopped: whoever goes on has the workspace for itself
+        assert is_over(agent)
+        await recovered(place, outside, known, spec_id)
+
+
 @pytest.mark.parametrize("name", RESTORING)
 async def test_restore__killed_at_every_step(
     name: str, place: Path, outside: Outside, workspace: Path, head: list[Line]
@@ -141,6 +173,67 @@ async def test_restore__killed_at_every_step(
     async with process(place, outside) as known:
         await known.phase(ExecutorPhase.READY)
         assert canonical(workspace) == head
+
+
+@pytest.mark.parametrize("name", REUSING)
+async def test_reuse__killed_between_two_points(
+    name: str, place: Path, outside: Outside, relay: Relay, head: list[Line]
+) -> None:
+    """The checkpoint is restored, its agent's state is broken, and the head goes over it."""
+    assert outside.head
+    disk, transfer = disk_at(place), Transfer(relay, epoch=1)
+    workspace = disk.root
+    await disk.restore(transfer, outside.point(outside.head))
+    (workspace / "later").write_text("of the checkpoint")
+    broken(workspace)
+    later = await disk.save(transfer, CHECKPOINT)
+    outside.drafts[later.draft.id] = later.draft
+    outside.points = [outside.point(later.draft.id), outside.point(outside.head)]
+    wipe(workspace)
+    async with process(place, outside, failpoints=f"{name}=kill9") as known:
+        assert await known.gone() == -9
+    async with process(place, outside) as known:
+        await known.phase(ExecutorPhase.READY)
+        assert canonical(workspace) == head
+
+
+def given(path: str, text: str) -> LayerFile:
+    content = text.encode()
+    digest = hashlib.sha256(content).hexdigest()
+    return LayerFile(path=path, size=len(content), sha256=digest, text=text)
+
+
+@pytest.mark.parametrize("name", LAYING)
+async def test_layers__killed_at_every_step(
+    name: str, place: Path, outside: Outside, workspace: Path, head: list[Line]
+) -> None:
+    """What lies over the tree is whole, and the tree beneath is the head's."""
+    outside.laid = {
+        "layers": [
+            Layer(kind="seed", path="/workspace/seeds", files=[given("one", "1")]),
+            Layer(kind="mount", path="/workspace/shared", files=[given("m", "3")]),
+        ],
+        "cleanup_rules": [CleanupRule(path="/workspace/.git", pattern="HEAD")],
+        "protected_paths": ["/workspace/seeds/one"],
+    }
+    async with process(place, outside, failpoints=f"{name}=kill9") as known:
+        assert await known.gone() == -9
+    async with process(place, outside) as known:
+        await known.phase(ExecutorPhase.READY)
+    assert (workspace / "seeds" / "one").read_text() == "1"
+    assert (workspace / "seeds" / "one").stat().st_mode & 0o222 == 0
+    assert (workspace / "shared" / "m").read_text() == "3"
+    after = {line[0]: line for line in canonical(workspace)}
+    assert not [path for path in after if path.startswith(b".berth-restore-")]
+    changed = {line[0] for line in head if after.get(line[0]) != line}
+    assert changed == {b".git", b".git/HEAD"}
+
+
+def broken(workspace: Path) -> None:
+    """An agent's session that no longer is what it was."""
+    history = AgentHistory(agent="scripted", sessions={"scripted": "gone"})
+    (workspace / ".berth").mkdir()
+    (workspace / ".berth" / "session.json").write_bytes(msgspec.json.encode(history))
 
 
 @pytest.mark.parametrize("name", STOPPING)
@@ -200,6 +293,7 @@ from pathlib import Path
 from uuid import UUID
 from chassis.failpoints import arm
 from contracts.spool import StopFailed
+from executor.services.agent_data import AgentHistory
 from executor.spool import Spool, SpoolIdentity
 left = int(sys.argv[3])
 def action():
@@ -252,5 +346,8 @@ async def test_spool__killed_at_every_step(name: str, hit: int, place: Path) -> 
 
 def test_names__are_all_tried() -> None:
     assert len(NAMES) >= 25
-    groups = [RESTORING, SPOOLING, ASKING, STOPPING, SIDE, IN_PLACE, RUNNING]
-    assert sorted(name for group in groups for name in group) == NAMES
+    assert sorted([*ELSEWHERE, *RUNNING]) == NAMES
+    # what is in no other group is what an ordinary run passes
+    assert {name.partition(".")[0] for name in RUNNING} == {
+        "activation", "finish", "loading", "run", "save",
+    }  # fmt: skip

@@ -9,12 +9,14 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.errors import BerthError, NotFound, Stale
+from chassis.files.sensitive import NOTHING
 from contracts.errors import Code
 from contracts.executors import ExecutorPhase
-from executor.services import files as module
-from executor.services.files import CHUNK_BYTES, OpenedFile, WorkspaceFiles
+from executor.services import sending as module
+from executor.services.files import OpenedFile, WorkspaceFiles
+from executor.services.sending import CHUNK_BYTES
 from executor.status import Status
-from tests.executor.trees import tree_at
+from tests.executor.changing import files_at
 
 
 @pytest.fixture
@@ -26,10 +28,11 @@ def status() -> Status:
 
 @pytest.fixture
 def files(place: Path, status: Status) -> WorkspaceFiles:
-    return WorkspaceFiles(tree_at(place / "workspace"), status)
+    return files_at(place / "workspace", status)
 
 
 async def content(opened: OpenedFile) -> bytes:
+    assert opened.chunks is not None
     return b"".join([chunk async for chunk in opened.chunks])
 
 
@@ -43,9 +46,9 @@ async def test_read__size_time_and_every_byte(place: Path, files: WorkspaceFiles
     path = place / "workspace" / "a" / "große Datei.bin"
     path.write_bytes(written)
     os.utime(path, ns=(1, 1_500_000_000))
-    await files.read("a/große Datei.bin")
+    await files.read("a/große Datei.bin".encode(), withheld=NOTHING)
     before = handles()
-    opened = await files.read("a/große Datei.bin")
+    opened = await files.read("a/große Datei.bin".encode(), withheld=NOTHING)
     assert (opened.size, opened.mtime) == (len(written), 1.5)
     assert await content(opened) == written
     assert handles() == before
@@ -53,13 +56,13 @@ async def test_read__size_time_and_every_byte(place: Path, files: WorkspaceFiles
 
 async def test_read__an_empty_file(place: Path, files: WorkspaceFiles) -> None:
     (place / "workspace" / "empty").touch()
-    assert await content(await files.read("empty")) == b""
+    assert await content(await files.read(b"empty", withheld=NOTHING)) == b""
 
 
 @pytest.mark.parametrize(
     "path",
     ["", "/etc/passwd", "..", "a/../b", "a//b", "./a", "a/", "a\0b", "x" * 256, "y/" * 3000,
-     "link", "link-dir/file", "directory", "fifo", "socket", "file/inside", "\ud800"],
+     "link", "link-dir/file", "directory", "fifo", "socket", "file/inside", ".berth-restore-x"],
 )  # fmt: skip
 async def test_read__what_is_no_plain_file_beneath(
     place: Path, files: WorkspaceFiles, path: str
@@ -75,7 +78,7 @@ async def test_read__what_is_no_plain_file_beneath(
         listener.bind(str(top / "socket"))
         async with asyncio.timeout(5):
             with pytest.raises(BerthError) as refused:
-                await files.read(path)
+                await files.read(path.encode(), withheld=NOTHING)
     assert refused.value.code == Code.VALIDATION
     assert refused.value.details["field"] == "path"
     assert refused.value.details["expected"]
@@ -84,7 +87,7 @@ async def test_read__what_is_no_plain_file_beneath(
 @pytest.mark.parametrize("path", ["nothing", "no/such/directory"])
 async def test_read__what_is_not_there(files: WorkspaceFiles, path: str) -> None:
     with pytest.raises(NotFound) as refused:
-        await files.read(path)
+        await files.read(path.encode(), withheld=NOTHING)
     assert refused.value.details == {"path": path}
 
 
@@ -97,16 +100,16 @@ async def test_read__only_a_whole_workspace(
     (place / "workspace" / "half").write_text("half")
     status.enter(phase)
     with pytest.raises(Stale, match=phase.value):
-        await files.read("half")
+        await files.read(b"half", withheld=NOTHING)
 
 
 async def test_read__a_file_that_changes_its_size(place: Path, files: WorkspaceFiles) -> None:
     path = place / "workspace" / "log"
     path.write_bytes(b"a" * 10)
-    opened = await files.read("log")
+    opened = await files.read(b"log", withheld=NOTHING)
     path.write_bytes(b"b" * 20)
     assert await content(opened) == b"b" * 10
-    opened = await files.read("log")
+    opened = await files.read(b"log", withheld=NOTHING)
     path.write_bytes(b"c" * (CHUNK_BYTES // 2))
     os.truncate(path, 5)
     with pytest.raises(Stale, match="shorter"):
@@ -117,7 +120,7 @@ async def test_read__a_disk_that_does_not_answer_holds_nobody(
     place: Path, files: WorkspaceFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "workspace" / "f").write_bytes(b"f")
-    opened = await files.read("f")
+    opened = await files.read(b"f", withheld=NOTHING)
     before = handles()
     gate, wrote = os.pipe()
     monkeypatch.setattr(module, "CHUNK_SECONDS", 0.05)

@@ -56,8 +56,12 @@ class Shop:
             typed(LIMITED, self._limited),
             typed(SLOW, self._slow),
             Route(method="GET", path="/bytes", handle=self._bytes),
+            Route(method="PUT", path="/taken", handle=self._taken, streamed=True),
         ]
-        self.server = Server(Router(routes))
+        router = Router(routes)
+        self.server = Server(router, router.streams)
+        self.taken: list[int] = []
+        self.most = 1 << 40
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_unix_connection(self.path)
@@ -76,8 +80,17 @@ class Shop:
         await self.release.wait()
         return Empty()
 
+    async def _taken(self, request: Request) -> Answer:
+        assert request.content is not None
+        async for piece in request.content:
+            self.taken.append(len(piece))
+            self.asked.set()
+            if sum(self.taken) > self.most:
+                raise BerthError(Code.TOO_LARGE, "no more of it")
+        return Answer(body=b"%d" % sum(self.taken))
+
     async def _bytes(self, request: Request) -> Answer:
-        assert request.parameter("path") == "a b/ü"
+        assert request.parameters()["path"] == "a b/ü".encode()
         return Answer(body=Stream(size=self.told, chunks=_Chunks(self)))
 
 
@@ -153,7 +166,6 @@ async def test_validation__names_the_field_and_what_would_be_right(
         ("POST /orders application/json", b"", 400, "validation_failed"),
         ("POST /orders application/json", b'"\xff"', 400, "validation_failed"),
         ("POST /orders application/json", b"[" * 100_000, 400, "validation_failed"),
-        ("GET /bytes application/json", b"", 400, "validation_failed"),
         ("GET /bytes?path=a&path=b application/json", b"", 400, "validation_failed"),
     ],
 )
@@ -334,3 +346,48 @@ async def test_client_that_leaves__is_no_failure_of_the_next(shop: Shop) -> None
         with pytest.raises(CallFailed) as refused:
             await client.call(LIMITED, Empty())
     assert refused.value.retry_after == 3.0
+
+
+async def test_stream__is_taken_as_it_comes(shop: Shop, http: httpx.AsyncClient) -> None:
+    async def sent() -> AsyncIterator[bytes]:
+        yield b"x" * 10
+        # the server has had it before there is more
+        await asyncio.wait_for(shop.asked.wait(), DEADLINE)
+        for _ in range(100):
+            yield b"y" * 100_000
+
+    answers = [await http.put("/taken", content=sent()), await http.put("/taken", content=b"zz")]
+    assert [one.text for one in answers] == ["10000010", "10000012"]
+    assert shop.taken[0] == 10
+    assert max(shop.taken) <= 256 * 1024
+
+
+async def test_stream__refused_in_the_middle_is_told_why(
+    shop: Shop, http: httpx.AsyncClient
+) -> None:
+    """Whoever sends a large body sees the answer, not a connection that breaks."""
+    shop.most = 1000
+
+    async def sent() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 100_000
+
+    answer = await http.put("/taken", content=sent())
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert sum(shop.taken) < 2_000_000
+
+
+async def test_stream__that_breaks_off_or_is_silent_is_an_error_of_its_own(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(http_server, "LINGER_SECONDS", 0.1)
+    for ending in (True, False):
+        reader, writer = await shop.connect()
+        writer.write(b"PUT /taken HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        if ending:
+            writer.write_eof()
+        answer = await asyncio.wait_for(reader.read(), DEADLINE)
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b'"field":"body"' in answer
+        writer.close()

@@ -37,11 +37,3 @@ def test_restoring__is_over_with_the_restored_marker(tmp_path: Path) -> None:
     notes.restored = Restored(snapshot_id=None)
     assert not Notes(tmp_path).restoring
     assert Notes(tmp_path).restored == Restored(snapshot_id=None)
-
-
-def test_base_manifest__is_forgotten(tmp_path: Path) -> None:
-    notes = Notes(tmp_path)
-    notes.forget_base()
-    notes.base_manifest = b"stored"
-    notes.forget_base()
-    assert Notes(tmp_path).base_manifest is None

@@ -8,9 +8,11 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+import zstandard
 
 from contracts.events import RunLog
-from contracts.spool import EventReported, StopFailed
+from contracts.spool import AnyEntry, EventReported, StopFailed
+from executor.services.superseding import spool_content
 from executor.spool import UNNUMBERED, Spool, SpoolIdentity, SpoolRefused
 
 OWNER = SpoolIdentity(worker_id=UUID(int=1), epoch=1, boot_id="boot")
@@ -156,4 +158,33 @@ async def test_append__a_disk_that_refuses_is_tried_again(
     monkeypatch.setattr("os.fdatasync", full)
     assert await asyncio.wait_for(spool.append(event("kept")), 5) == 1
     assert await texts(spool) == [(1, "kept")]
+    await spool.close()
+
+
+def unpacked(content: bytearray) -> list[AnyEntry]:
+    lines = zstandard.ZstdDecompressor().decompressobj().decompress(content).splitlines()
+    return [msgspec.json.decode(line, type=AnyEntry) for line in lines]
+
+
+async def test_content__of_all_that_is_not_acknowledged(place: Path) -> None:
+    spool = await opened(place)
+    for n in range(9):
+        await spool.append(event(str(n)))
+    await spool.acknowledge(4)
+    assert [entry.seq for entry in unpacked(await spool_content(spool))] == [5, 6, 7, 8, 9]
+    await spool.close()
+
+
+async def test_content__larger_than_an_object_is_cut_and_says_so(place: Path) -> None:
+    """An object that is refused would have the save aside fail for ever."""
+    spool = await opened(place, size=1 << 30)
+    for _ in range(40):
+        await spool.append(event(os.urandom(8192).hex()))
+    content = await spool_content(spool, most=100_000)
+    assert 80_000 < len(content) <= 100_000
+    *sent, told = unpacked(content)
+    assert [entry.seq for entry in sent] == list(range(1, len(sent) + 1))
+    assert isinstance(told, EventReported)
+    assert told.seq == len(sent) + 1
+    assert f"entries {told.seq} to 40".encode() in bytes(told.event)
     await spool.close()

@@ -9,7 +9,6 @@ import pytest
 
 from contracts.executors import ExecutorPhase
 from contracts.terminals import MESSAGE_BYTES, Attached, InputDropped, Skipped
-from executor.terminals import terminal as terminals
 from tests.executor.outside import Outside
 from tests.executor.running import Running, running
 from tests.executor.seeing import MIB, See, executor, named, see
@@ -115,7 +114,7 @@ async def test_paste__of_100_mb_is_taken_at_the_programs_pace(
 async def test_paste__that_nobody_reads_is_dropped_and_told(
     executor: Running, see: See, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminals, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr("executor.terminals.typed.STALL_SECONDS", 0.5)
     async with see() as viewer:
         await viewer.enter("stty raw -echo; echo rea''dy; sleep 5; stty sane; echo aw''ake\r")
         await viewer.sees("ready")

@@ -30,6 +30,29 @@ async def test_threads__are_all_there_when_none_can_be_made(
     )
 
 
+async def test_cancelled__again_it_still_waits_for_its_thread() -> None:
+    """A group of tasks within a task that is cancelled: what they use is closed after them."""
+    begun, go = threading.Event(), threading.Event()
+    over: list[bool] = []
+
+    def working() -> None:
+        begun.set()
+        over.append(go.wait(10))
+        raise OSError("of a thread whose caller is gone")
+
+    task = asyncio.create_task(AgentThreads(None).run(working))
+    await asyncio.to_thread(begun.wait, 10)
+    for _ in range(3):
+        task.cancel()
+        # a turn of the loop for it to be told, and one for it to be done
+        await asyncio.wait({task}, timeout=0.01)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert over == [True]
+
+
 async def test_executor__has_made_them_when_it_is_ready(place: Path, outside: Outside) -> None:
     async with process(place, outside) as executor:
         await executor.phase(ExecutorPhase.READY)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.containers.process import ProcessBackend
 from executor_manager.containers.procfs import send, strays
+from executor_manager.containers.program import Program
 from tests.executor_manager.managers import Desk, Manager, Start
 from tests.executor_manager.on_engine import DockerStart, build_standin, on_engine
 from tests.executor_manager.relays import Relay, Upstream

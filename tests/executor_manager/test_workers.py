@@ -143,6 +143,21 @@ async def test_superseded_while_it_hangs__is_started_again_to_save(
     await until(lambda: desk.changed(worker, "removed"), "removed")
 
 
+async def test_failed__is_told_with_what_its_executor_says_of_it(
+    start: Start, desk: Desk, backend: ProcessBackend
+) -> None:
+    await start()
+    worker = desk.offer()
+    await desk.ready(worker)
+    home = home_of(await container_of(backend, worker))
+    (home / "reason").write_text("layer_damaged")
+    (home / "detail").write_text("the mount of /workspace/a: put it again")
+    (home / "phase").write_text("failed")
+    change = await until(lambda: desk.changed(worker, "failed"), "failed")
+    assert change.reason == "executor_failed"
+    assert change.detail == "layer_damaged: the mount of /workspace/a: put it again"
+
+
 async def test_superseded_and_unable_to_save__is_kept_until_removed_by_force(
     start: Start, desk: Desk, backend: ProcessBackend
 ) -> None:

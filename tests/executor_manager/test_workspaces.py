@@ -2,14 +2,16 @@
 
 import os
 import signal
+from collections.abc import AsyncIterator, Sequence
 
 import httpx
 import pytest
 
 from chassis.ids import new_id
 from contracts.errors import Code
-from contracts.tickets import MANAGER_WORKSPACE_FILE, TICKET_HEADER, Redeemed
+from contracts.tickets import TICKET_HEADER, Audience, Redeemed
 from contracts.workers import WorkerGrant
+from contracts.workspace_files import MANAGER_WORKSPACE
 from executor_manager.containers.process import ProcessBackend
 from tests.executor_manager.managers import (
     Desk,
@@ -35,13 +37,22 @@ async def worker(manager: Manager, desk: Desk) -> WorkerGrant:
 
 @pytest.fixture
 async def url(manager: Manager, worker: WorkerGrant) -> str:
-    return await manager.address() + MANAGER_WORKSPACE_FILE.format(worker_id=worker.worker_id)
+    return await manager.address() + MANAGER_WORKSPACE.format(
+        worker_id=worker.worker_id, operation="file"
+    )
 
 
-def ticket(desk: Desk, worker: WorkerGrant, *, epoch: int = 1) -> dict[str, str]:
+def ticket(
+    desk: Desk,
+    worker: WorkerGrant,
+    *,
+    epoch: int = 1,
+    audience: Audience = "workspace.read",
+    withheld: Sequence[str] = (),
+) -> dict[str, str]:
     token = f"btk_{new_id()}"
     desk.tickets[token] = Redeemed(
-        worker_id=worker.worker_id, epoch=epoch, audience="workspace.read"
+        worker_id=worker.worker_id, epoch=epoch, audience=audience, withheld=list(withheld)
     )
     return {TICKET_HEADER: token}
 
@@ -152,3 +163,32 @@ async def test_reader_that_leaves__ends_the_reading(
             assert chunk[:1] == b"x"
             break
     await until((container.directories.workspace / "reader_left").exists, "left")
+
+
+async def test_write__goes_on_with_what_is_withheld_and_nothing_of_the_senders(
+    url: str, desk: Desk, worker: WorkerGrant
+) -> None:
+    async def sent() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 100_000
+
+    headers = ticket(desk, worker, audience="workspace.write", withheld=[".env", "*.key,%"])
+    mine = {"If-Match": '"e"', "Berth-Withheld": "", "Cookie": "a=b", "Authorization": "Bearer x"}
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        answer = await http.put(f"{url}?path=a%FF", content=sent(), headers=headers | mine)
+    told = answer.json()
+    assert (told["path"], told["taken"]) == ("/workspace/file?path=a%FF", 10_000_000)
+    assert told["headers"]["berth-withheld"] == ".env,*.key%2C%25"
+    assert told["headers"]["if-match"] == '"e"'
+    assert not told["headers"].keys() & {"cookie", "authorization", TICKET_HEADER}
+
+
+async def test_ticket__to_read_is_none_to_write(url: str, desk: Desk, worker: WorkerGrant) -> None:
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        for call in ("PUT", "DELETE"):
+            answer = await http.request(call, f"{url}?path=a", headers=ticket(desk, worker))
+            assert (answer.status_code, answer.json()["code"]) == (403, Code.TICKET_INVALID)
+        other = url.removesuffix("/file")
+        for call, operation, status in (("POST", "tree", 405), ("GET", "nothing", 404)):
+            answer = await http.request(call, f"{other}/{operation}", headers=ticket(desk, worker))
+            assert answer.status_code == status

@@ -31,7 +31,7 @@ class Host:
     deaf: bool = False
     close: tuple[int, str] | None = None
     silent: bool = False
-    """It does not even accept."""
+    """It does not even accept, or answer."""
     seen: list[dict[str, Any]] = field(default_factory=list)
     sent: int = 0
     got: int = 0
@@ -49,6 +49,10 @@ class Host:
         if scope["type"] == "http":
             body = (await receive())["body"]
             self.seen.append({"target": target, "headers": headers, "body": body})
+            if self.silent:
+                await receive()
+                self.left.set()
+                return
             status = 200 if self.problem is None else self.problem.status
             content = self.answer if self.problem is None else msgspec.json.encode(self.problem)
             await send({"type": "http.response.start", "status": status, "headers": []})

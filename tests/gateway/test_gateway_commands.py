@@ -1,5 +1,6 @@
 """Commands through the gateway: by ticket, as they come."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from contracts.tickets import AskTicket
 from gateway.routes import exec as commands
 from gateway.routes import terminal
 from tests.fixtures.upstream import Upstream
-from tests.gateway.terminal_host import EXEC, SESSION, Host, host, problem
+from tests.gateway.terminal_host import EXEC, SESSION, TTY, Host, host, problem
 
 __all__ = ["host"]
 
@@ -53,10 +54,19 @@ async def test_command__of_another_method_or_too_large_is_refused(
     assert host.seen == []
 
 
+async def test_command__is_waited_for_as_long_as_one_may_take(
+    http: aiohttp.ClientSession, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.silent = True
+    monkeypatch.setattr(commands, "ANSWER_SECONDS", 0.3)
+    async with asyncio.timeout(10), http.post(EXEC, json={"command": "ls"}) as answer:
+        told = await answer.json(content_type=None)
+    assert (answer.status, told["detail"]) == (504, "the command did not answer in time")
+    await asyncio.wait_for(host.left.wait(), 5)
+
+
 def test_routes__are_in_the_description_of_the_api() -> None:
     document = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
-    assert "get" in document["paths"][terminal.ROUTE]
-    assert "post" in document["paths"][commands.ROUTE]
-    for route, found in ((terminal.ROUTE, terminal), (commands.ROUTE, commands)):
-        path = route.replace("{session_id}", str(SESSION)).encode()
-        assert found.session_of(path) == SESSION
+    for method, route, path in (("get", terminal.ROUTE, TTY), ("post", commands.ROUTE, EXEC)):
+        assert method in document["paths"][route]
+        assert route.format(session_id=SESSION) == path

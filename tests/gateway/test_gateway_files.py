@@ -16,8 +16,9 @@ from chassis.auth import IDENTITY_HEADER, verify_identity
 from chassis.ids import new_id
 from contracts.errors import RENDERINGS, Code, Problem
 from contracts.tickets import AskTicket, Ticket
-from gateway.routes.workspace import FILE as READS_A_FILE
-from gateway.routes.workspace import ROUTE, session_of
+from contracts.workspace_files import READS, WRITES
+from gateway.asked_files import Call, asked_in_query
+from gateway.routes.files import ROUTE
 from tests.fixtures.gateway import Front
 from tests.fixtures.serving import serving
 from tests.fixtures.upstream import SERVICE_KEY, Upstream
@@ -126,7 +127,9 @@ async def test_ticket__is_asked_in_the_callers_name_and_is_all_that_the_manager_
     claims = verify_identity(public_key, asked.headers[IDENTITY_HEADER.lower()], "control_plane")
     assert claims.name == "Ada"
     ask = msgspec.json.decode(asked.body, type=AskTicket)
-    assert ask == AskTicket(session_id=SESSION, audience="workspace.read")
+    assert ask == AskTicket(
+        session_id=SESSION, audience="workspace.read", operation="file", paths=["a"]
+    )
     (seen,) = host.seen
     assert isinstance(upstream.ticket, Ticket)
     worker = upstream.ticket.worker_id
@@ -147,8 +150,6 @@ async def test_ticket__is_asked_in_the_callers_name_and_is_all_that_the_manager_
             ("_____x: y", "%C3%A4%22%5C%0D%0Ax%3A%20y"),
         ),
         ("%FF", "%FF", ("_", "%EF%BF%BD")),
-        ("../../etc/passwd", "../../etc/passwd", ("passwd", "passwd")),
-        ("x/", "x/", ("x", "x")),
     ],
 )
 async def test_path__arrives_byte_by_byte_and_its_name_is_no_header_of_its_own(
@@ -167,7 +168,19 @@ async def test_path__arrives_byte_by_byte_and_its_name_is_no_header_of_its_own(
 
 
 @pytest.mark.parametrize(
-    "query", ["", "?path=", "?path=a&path=b", "?path=a%00b", f"?path={'x' * 4097}"]
+    "query",
+    [
+        "",
+        "?path=",
+        "?path=a&path=b",
+        "?path=a%00b",
+        f"?path={'x' * 4097}",
+        "?path=../../etc/passwd",
+        "?path=/etc/passwd",
+        "?path=a/%2e%2e/%2e%2e/b",
+        "?path=%2E%2E%2Fb&escaped=1",
+        "?path=x/",
+    ],
 )
 async def test_path__that_is_none_is_refused_by_name(
     http: aiohttp.ClientSession, upstream: Upstream, host: Host, query: str
@@ -179,7 +192,7 @@ async def test_path__that_is_none_is_refused_by_name(
 
 
 async def test_other_method__is_refused(http: aiohttp.ClientSession, host: Host) -> None:
-    for method in ("HEAD", "POST", "PUT", "DELETE"):
+    for method in ("HEAD", "POST", "PATCH"):
         async with http.request(method, FILE, params={"path": "a"}) as answer:
             assert answer.status == 405
     assert host.seen == []
@@ -205,7 +218,7 @@ async def test_limit__counts_downloads_too(
     assert statuses == [200, 200, 429]
 
 
-@pytest.mark.parametrize("code", [Code.SESSION_NOT_FOUND, Code.WORKER_NOT_RUNNING, Code.FORBIDDEN])
+@pytest.mark.parametrize("code", [Code.SESSION_NOT_FOUND, Code.SENSITIVE_PATH, Code.FORBIDDEN])
 async def test_refusal_of_a_ticket__is_told_on(
     http: aiohttp.ClientSession, upstream: Upstream, host: Host, code: Code
 ) -> None:
@@ -217,7 +230,7 @@ async def test_refusal_of_a_ticket__is_told_on(
     assert host.seen == []
 
 
-@pytest.mark.parametrize("code", [Code.NOT_FOUND, Code.VALIDATION, Code.WORKER_NOT_RUNNING])
+@pytest.mark.parametrize("code", [Code.NOT_FOUND, Code.VALIDATION, Code.SENSITIVE_PATH])
 async def test_refusal_of_the_file__is_told_on(
     http: aiohttp.ClientSession, host: Host, code: Code
 ) -> None:
@@ -286,9 +299,26 @@ async def test_reader_that_takes_nothing__holds_the_manager_up_and_leaving_ends_
 
 def test_route__is_in_the_description_of_the_api() -> None:
     document = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
-    operation = document["paths"][ROUTE]["get"]
-    assert [one["name"] for one in operation["parameters"]] == ["session_id", "path"]
-    assert session_of(ROUTE.replace("{session_id}", str(SESSION)).encode()) == (
-        SESSION,
-        READS_A_FILE,
-    )
+    served = {
+        (method.upper(), operation)
+        for operation in ("tree", "file", "upload", "rename", "mkdir", "download", "search")
+        for method in document["paths"][ROUTE.replace("{operation}", operation)]
+    }
+    assert served == READS | WRITES
+    assert ROUTE.format(session_id=SESSION, operation="file") == FILE
+
+
+@pytest.mark.parametrize(
+    ("call", "query", "beneath"),
+    [
+        (("GET", "download"), b"path=src", True),
+        (("GET", "search"), b"path=src&text=key", True),
+        (("GET", "search"), b"path=src&name=*.py", False),
+        (("GET", "file"), b"path=a", False),
+        (("GET", "tree"), b"", False),
+    ],
+)
+def test_asked__says_whether_what_is_in_it_is_opened(
+    *, call: Call, query: bytes, beneath: bool
+) -> None:
+    assert asked_in_query(call, query).beneath is beneath

@@ -11,7 +11,7 @@ import pytest
 from chassis.ids import new_id
 from contracts.errors import RENDERINGS, Code
 from contracts.tickets import MOST_LOG_BYTES, AskTicket, Ticket
-from gateway.routes.workspace import LOGS, session_of
+from gateway.routes.logs import ROUTE
 from tests.fixtures.serving import serving
 from tests.fixtures.upstream import Upstream
 from tests.gateway.test_gateway_files import Host, problem
@@ -84,6 +84,6 @@ async def test_refusal_of_a_ticket__is_told_on(
 
 def test_route__is_in_the_description_of_the_api() -> None:
     document = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_bytes())
-    operation = document["paths"][LOGS.route]["get"]
+    operation = document["paths"][ROUTE]["get"]
     assert [one["name"] for one in operation["parameters"]] == ["session_id", "bytes"]
-    assert session_of(PATH.encode()) == (SESSION, LOGS)
+    assert ROUTE.format(session_id=SESSION) == PATH

@@ -119,6 +119,30 @@ async def test_body__announced_too_large_is_refused_unread(
     assert [len(one.body) for one in upstream.seen] == [1000]
 
 
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/api/v1/projects/{NOBODY}/sessions/import", f"/api/v1/sessions/{NOBODY}/workspace/import"],
+)
+async def test_body__of_an_archive_has_a_limit_of_its_own(
+    front: Front, upstream: Upstream, path: str
+) -> None:
+    """No other path has it, however it is written."""
+    async with front(max_body_bytes=1000, max_import_bytes=5000) as http:
+        async with http.post(path, data=b"x" * 5000) as answer:
+            assert answer.status == 200
+        async with http.post(path, data=b"x" * 5001) as answer:
+            assert answer.status == 413
+        for other in (f"{path}/", f"{path}%2f", f"{path}/../x", f"/api/v1/x{path}", path.upper()):
+            async with http.post(URL(other, encoded=True), data=b"x" * 1001) as answer:
+                assert answer.status in {404, 413}, other
+        async with http.put(path, data=b"x" * 1001) as answer:
+            assert answer.status == 413
+    assert [len(one.body) for one in upstream.seen] == [5000]
+
+
 async def test_body__in_chunks_is_cut_at_the_limit(front: Front, upstream: Upstream) -> None:
     async def endless() -> AsyncGenerator[bytes]:
         while True:

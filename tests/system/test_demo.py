@@ -15,18 +15,20 @@ from tests.fixtures.commands import ROOT
 
 
 def demo_passes(agent: str) -> None:
-    folder = Path(tempfile.gettempdir())
-    before = set(folder.glob("berth-demo-*"))
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", "demo", "--agent", agent],
-        env={"PATH": search_path(), "HOME": str(Path.home()), "PYTHONPATH": str(ROOT)},
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=220,
-        check=False,
-    )
+    environment = {"PATH": search_path(), "HOME": str(Path.home()), "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory(prefix="bd", dir="/tmp") as folder:  # sockets' paths are short
+        Path(folder).chmod(0o711)
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "demo", "--agent", agent],
+            env={**environment, "TMPDIR": folder},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=220,
+            check=False,
+        )
+        left = list(Path(folder).iterdir())
     assert done.returncode == 0, done.stdout + done.stderr
     summary = msgspec.json.decode(done.stdout.splitlines()[-1])
     assert list(summary) == list(Summary.__struct_fields__)
@@ -35,7 +37,7 @@ def demo_passes(agent: str) -> None:
     assert summary["resumed"] == "native"
     assert summary["events"] > 20
     assert 0 < summary["first_event_ms"] < 60_000
-    assert set(folder.glob("berth-demo-*")) == before
+    assert left == []
 
 
 @pytest.mark.timeout(240)

@@ -1,6 +1,8 @@
 """A file of a running session's workspace, through every service: exactly it, and nothing else."""
 
+import io
 import urllib.parse
+import zipfile
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +16,8 @@ from cli.client import ApiClient, Place
 from cli.embedded.secret_files import SecretFiles, read_secret
 from cli.stack.service import OwnService
 from contracts.identity import INTROSPECT, Introspect
-from contracts.tickets import ASK_TICKET, MANAGER_WORKSPACE_FILE, TICKET_HEADER, AskTicket, Ticket
+from contracts.tickets import ASK_TICKET, TICKET_HEADER, AskTicket, Ticket
+from contracts.workspace_files import MANAGER_WORKSPACE
 from control_plane.bootstrap import bootstrap
 from gateway.auth import AUDIENCE
 from tests.fixtures.deadlines import eventually
@@ -92,7 +95,7 @@ async def test_key_of_another_project__finds_no_such_session(
 
 async def test_ticket__is_good_once(stack: EmbeddedStack, session: UUID) -> None:
     ticket = await ticket_for(stack, session)
-    place = MANAGER_WORKSPACE_FILE.format(worker_id=ticket.worker_id)
+    place = MANAGER_WORKSPACE.format(worker_id=ticket.worker_id, operation="file")
     async with httpx.AsyncClient(base_url=ticket.manager_url, trust_env=False) as http:
         statuses = [
             (await http.get(f"{place}?path=big", headers={TICKET_HEADER: text})).status_code
@@ -101,17 +104,52 @@ async def test_ticket__is_good_once(stack: EmbeddedStack, session: UUID) -> None
     assert statuses == [200, 403, 403, 401]
 
 
-async def test_stopped_worker__is_said_to_be_so(stack: EmbeddedStack, session: UUID) -> None:
+async def test_stopped_worker__leaves_its_last_snapshot_to_read(
+    stack: EmbeddedStack, session: UUID
+) -> None:
+    """What was written by hand, without any run after it, is in it."""
+    live = await stack.api.http.put(file_of(session, "folder/by hand.txt"), content=b"by hand")
+    assert live.status_code == 201, live.text
+    assert live.headers["berth-workspace"] == "live"
     asked = await stack.api.http.post(f"/api/v1/session-workers/{session}/stop")
     assert asked.status_code == 202
 
-    async def refused() -> httpx.Response | None:
-        answer = await read(stack, session, "big")
-        # 503 in the moment in which its executor ends
-        return None if answer.status_code in {200, 503} else answer
+    async def from_snapshot() -> httpx.Response | None:
+        answer = await read(stack, session, "folder/by hand.txt")
+        return answer if answer.headers.get("berth-workspace") == "snapshot" else None
 
-    answer = await eventually(refused, "its files are no longer served")
-    assert (answer.status_code, answer.json()["code"]) == (409, "worker_not_running")
+    answer = await eventually(from_snapshot, "it is read from its snapshot")
+    assert (answer.status_code, answer.content) == (200, b"by hand")
+    refused = await stack.api.http.put(file_of(session, "x"), content=b"x")
+    assert (refused.status_code, refused.json()["code"]) == (409, "workspace_read_only")
+
+
+async def test_files__all_that_people_do(stack: EmbeddedStack, session: UUID) -> None:
+    place = f"/api/v1/session-workers/{session}/workspace"
+    http = stack.api.http
+    tree = (await http.get(f"{place}/tree", params={"depth": 2, "limit": 200})).json()["items"]
+    assert {"big", "fifo", "folder", "folder/deep", "link"} <= {one["path"] for one in tree}
+    found = (await http.get(f"{place}/search", params={"path": "folder", "text": "deep"})).json()[
+        "items"
+    ]
+    assert [one["entry"]["path"] for one in found] == ["folder/deep/a b;ü.txt"]
+    made = await http.post(f"{place}/mkdir", json={"path": "new/one", "parents": True})
+    assert made.status_code == 201, made.text
+    moved = await http.post(f"{place}/rename", json={"from": "big", "to": "new/one/big"})
+    assert (moved.status_code, moved.json()["size"]) == (200, BIG)
+    part = await http.get(file_of(session, "new/one/big"), headers={"Range": "bytes=-5"})
+    assert (part.status_code, len(part.content)) == (206, 5)
+    upload = await http.post(
+        f"{place}/upload", params={"path": "new"}, files={"f": ("sub/x.txt", b"uploaded")}
+    )
+    assert upload.status_code == 201, upload.text
+    archive = await http.get(f"{place}/download", params={"path": "new"})
+    with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
+        assert opened.read("sub/x.txt") == b"uploaded"
+        assert len(opened.read("one/big")) == BIG
+    gone = await http.delete(f"{place}/file", params={"path": "new", "recursive": 1})
+    assert gone.status_code == 200, gone.text
+    assert not (stack.box(session).workspace / "new").exists()
 
 
 async def ticket_for(stack: EmbeddedStack, session: UUID) -> Ticket:

@@ -123,8 +123,8 @@ async def checkpointed(stack: EmbeddedStack, shadow: Shadow) -> None:
         (row,) = await stack.fetch(
             "SELECT manifest_key, manifest_sha256 FROM snapshots WHERE id = $1", saved.snapshot_id
         )
-        manifest = read_manifest(stack, row["manifest_key"], row["manifest_sha256"])
-        if os.fsencode(KEPT) in {item.path for item in manifest.items}:
+        stored = read_manifest(stack, row["manifest_key"], row["manifest_sha256"])
+        if os.fsencode(KEPT) in stored.items:
             return
 
 

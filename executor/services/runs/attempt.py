@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+import msgspec
+
 from chassis.failpoints import failpoint
 from chassis.logs import bound, get_logger
 from chassis.telemetry import span, use_traceparent
@@ -12,16 +14,18 @@ from executor.agents.session import AgentSession
 from executor.notes import AttemptNote
 from executor.reporter import RunReporter
 from executor.services.runs.asks import Asks
+from executor.services.runs.checkout import Checkout
 from executor.services.runs.disk_watch import OVER, over_its_disk, watching
 from executor.services.runs.endings import Ended, Ending, EndRequest, stopped
 from executor.services.runs.finishing import report, save_run
 from executor.services.runs.memory import Memory
 from executor.services.runs.model_path import ModelPath
-from executor.services.runs.opening import Opening
+from executor.services.runs.opening import Opening, Prompted
 from executor.services.runs.outcome import CANCELED, Finish, failed, of_failure, of_turn
 from executor.services.runs.turn import RunTurn
 from executor.services.worker import Worker
 from executor.workspace.errors import WorkspaceError, is_full
+from executor.workspace.layers import missing_paths
 
 _log = get_logger()
 
@@ -67,13 +71,14 @@ class Attempt:
     def checkpoint(self) -> None:
         """Soon, in the background; before the prompt there is nothing new to save."""
         if self._prompted is not None:
-            self._worker.saves.checkpoint_soon(*self._prompted)
+            self._worker.saves.checkpoints.soon(*self._prompted)
 
     async def _work(self, run: RunReporter, opening: Opening) -> Finish | None:
         """None: it was ended from outside, without a result."""
-        if missing := self._worker.missing_paths:
-            return failed(Reason.REQUIRED_PATHS_MISSING, ", ".join(missing))
         try:
+            obstacle = await self.request.unless_ended(self._obstacle(run))
+            if obstacle is not None:
+                return obstacle
             return await self._turn(run, opening)
         except Ended:
             return CANCELED if self.request.ending is Ending.CANCELED else None
@@ -83,8 +88,25 @@ class Attempt:
             reason = Reason.DISK_FULL if is_full(error) else Reason.AGENT_START_FAILED
             return failed(reason, str(error))
 
+    async def _obstacle(self, run: RunReporter) -> Finish | None:
+        """Looked for each time: what was missing may have been put there meanwhile."""
+        async with self._worker.upkeep:
+            layered = self._worker.layered
+            required = self._worker.required_paths
+            missing = await self._worker.tree.run(missing_paths, required)
+        reason = layered.blocked
+        if reason is not None:
+            return failed(reason, layered.detail)
+        if missing:
+            return failed(Reason.REQUIRED_PATHS_MISSING, ", ".join(missing))
+        for warning in layered.warnings:
+            await run.warning("layers", warning)
+        # told once
+        self._worker.layered = msgspec.structs.replace(layered, warnings=[])
+        return None
+
     async def _turn(self, run: RunReporter, opening: Opening) -> Finish | None:
-        prompted = await self.request.unless_ended(opening.open())
+        prompted = await self.request.unless_ended(self._open(run, opening))
         assert opening.session is not None  # noqa: S101  # `open` has returned
         epoch = self._worker.settings.epoch
         self._asks = Asks(run, self._worker.relay, epoch=epoch)
@@ -99,6 +121,10 @@ class Attempt:
             prompted=prompted,
         )
         return of_turn(await turn.result())
+
+    async def _open(self, run: RunReporter, opening: Opening) -> Prompted:
+        await Checkout(self._worker, self._spec, run).ensure()
+        return await opening.open()
 
     async def _conclude(self, run: RunReporter, finish: Finish | None) -> None:
         _log.info("run_ended", state=finish.state if finish else str(self.request.ending))

@@ -11,8 +11,8 @@ from chassis.logs import get_logger
 from executor.services.runs.endings import Ending, EndRequest
 from executor.services.worker import Worker
 from executor.workspace.errors import SaveFailed
-from executor.workspace.manifest import Skipped
 from executor.workspace.scan import walk
+from snapshots.model import Skipped
 
 OVER = "its files are over its disk limit, which nothing else holds on this host"
 SHARE = 20.0

@@ -14,7 +14,7 @@ from executor.reporter import RunReporter
 from executor.services.runs.endings import Ending, EndRequest
 from executor.services.runs.outcome import CANCELED, Finish
 from executor.services.saves import Saves
-from executor.workspace.errors import SaveFailed
+from executor.workspace.errors import SaveFailed, told
 
 _log = get_logger()
 
@@ -28,11 +28,13 @@ class Covered:
 
 
 async def save_run(saves: Saves, run: RunReporter, *, deadline: float, clock: Clock) -> Covered:
-    """Tries until `deadline` seconds have passed. Raises `Superseded`."""
+    """Tries until `deadline` seconds have passed; the run tells why it failed, in the end. Raises
+    `Superseded`.
+    """
     if not saves.dirty:
         return Covered(saves.head, unsaved=False)
     ends = clock.monotonic() + deadline
-    attempt = 0
+    attempt, why = 0, told(TimeoutError())
     while (left := ends - clock.monotonic()) > 0:
         attempt += 1
         try:
@@ -42,10 +44,12 @@ async def save_run(saves: Saves, run: RunReporter, *, deadline: float, clock: Cl
             if not saves.dirty:
                 # its commit is in the spool: what failed or was late came after that
                 return Covered(saves.head, unsaved=False)
-            _log.warning("save_failed", attempt=attempt, reason=str(error) or "timeout")
+            why = told(error)
+            _log.warning("save_failed", attempt=attempt, reason=why)
             if isinstance(error, SaveFailed) and error.permanent:
                 break
         await clock.sleep(min(pause(attempt), max(0.0, ends - clock.monotonic())))
+    await run.warning("workspace_unsaved", why)
     return Covered(None, unsaved=True)
 
 

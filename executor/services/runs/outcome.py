@@ -9,7 +9,17 @@ from executor.agents.errors import AgentFailed, ModelMissing
 from executor.agents.turn import TurnResult
 
 BLOCKED = frozenset(
-    {Reason.AGENT_MISSING, Reason.CAPABILITY_MISSING, Reason.REQUIRED_PATHS_MISSING}
+    {
+        Reason.AGENT_MISSING,
+        Reason.CAPABILITY_MISSING,
+        Reason.REQUIRED_PATHS_MISSING,
+        Reason.LAYER_CONFLICT,
+        Reason.RUNTIME_TOO_OLD,
+        Reason.CHECKOUT_REFUSED,
+        Reason.CHECKOUT_NOT_FOUND,
+        Reason.CHECKOUT_REF_MISSING,
+        Reason.CHECKOUT_PLACE_TAKEN,
+    }
     | {Reason.DISK_FULL}
 )
 """Nothing but a person's doing helps."""

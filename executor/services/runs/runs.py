@@ -19,6 +19,8 @@ from executor.workspace.transfer import Superseded
 
 SAVE_PAUSE = 15.0
 """Seconds between attempts to save what a run left unsaved, at least."""
+SAVED_PAUSE = 60.0
+"""Between saves of what goes on being written beside them."""
 
 _log = get_logger()
 
@@ -34,6 +36,10 @@ class Runs:
         self._driving: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._saving: asyncio.Task[None] | None = None
+        self._rests = False
+        """It waits before it saves what was written meanwhile."""
+        self._hurries = False
+        """Somebody asked for a save while one was made."""
         self._context = contextvars.copy_context()
         self._open = asyncio.Event()
         self._open.set()
@@ -93,6 +99,10 @@ class Runs:
         """Saves what is in no snapshot yet, without ending anything; repeated, it means nothing."""
         for attempt in self._live.values():
             attempt.checkpoint()
+        if self._rests and self._saving is not None:
+            self._saving.cancel()
+            self._saving, self._rests = None, False
+        self._hurries = True
         self.save_left()
 
     async def close_line(self) -> None:
@@ -154,14 +164,26 @@ class Runs:
         attempt = 0
         while self._worker.saves.dirty:
             attempt += 1
+            self._hurries = False
             try:
                 await self._worker.saves.acknowledged(None)
+                if self._worker.saves.dirty:  # written while it was read
+                    await self._rest()
             except Superseded as error:
                 self._superseding.request(str(error))
                 return
             except (WorkspaceError, OSError) as error:
                 _log.warning("save_failed", attempt=attempt, reason=str(error))
                 await self._worker.clock.sleep(SAVE_PAUSE + pause(attempt))
+
+    async def _rest(self) -> None:
+        if self._hurries:
+            return
+        self._rests = True
+        try:
+            await self._worker.clock.sleep(SAVED_PAUSE)
+        finally:
+            self._rests = False
 
     async def _stop_saving(self) -> None:
         if (task := self._saving) is not None:

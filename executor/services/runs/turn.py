@@ -87,11 +87,11 @@ class RunTurn:
                     await self._request.unless_ended(self._run.room())
         await self._run.event(event)
         if isinstance(event, MessageStop | ToolResult):
-            self._worker.saves.checkpoint_soon(self._run, self._session)
+            self._worker.saves.checkpoints.soon(self._run, self._session)
 
     async def _ask(self, ask: Ask) -> Decision:
         await self._take_in()
-        self._worker.saves.checkpoint_soon(self._run, self._session)
+        self._worker.saves.checkpoints.soon(self._run, self._session)
         return await self._asks.handle(ask)
 
     async def _take_in(self) -> None:

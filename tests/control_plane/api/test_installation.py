@@ -21,6 +21,7 @@ BODIES: dict[str, Any] = {
     "patch_default_limits": {"project": {"max_workers": 5}},
     "patch_limits_of_project": {"max_workers": 5},
     "patch_limits_of_user": {"max_workers": 5},
+    "verify_workspaces": {"all": True},
 }
 
 
@@ -61,6 +62,7 @@ async def test_admin__of_all_callers_only_administrators(
         "manager_id": str(manager),
         "user_id": str(stranger.user_id),
         "project_id": str(project_id),
+        "verification_id": str(uuid4()),
     }
     everywhere = calls(things)
     assert len(everywhere) >= 13

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from chassis.ids import new_id
-from control_plane.domain.reports import session_prefix
+from control_plane.domain.packs import session_prefix
 from tests.factories import insert_worker, make_session, send
 from tests.fixtures.control_plane import Caller, Plane
 

@@ -1,6 +1,7 @@
 """Health, readiness, version, queue, and the API's description."""
 
 import asyncio
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,24 @@ async def test_openapi__is_served_and_whole(plane: Plane) -> None:
     assert len(ids) == len(set(ids))
     public = {path for handler in ROUTES for path in handler.paths if "/internal" not in path}
     worker = "/api/v1/session-workers/{session_id}"
-    of_gateway = {f"{worker}/{one}" for one in ("workspace/file", "logs", "tty", "tty/exec")}
+    changes = ("workspace/mkdir", "workspace/rename", "workspace/upload")
+    of_gateway = {f"{worker}/{one}" for one in (*changes, "logs", "tty", "tty/exec")}
     assert of_gateway <= set(described["paths"])
     assert len(described["paths"]) == len(public) + len(of_gateway)
+
+
+def test_openapi__a_body_that_comes_as_a_stream_is_described() -> None:
+    paths = msgspec.json.decode(openapi_json())["paths"]
+    described = {one["operationId"]: one for item in paths.values() for one in item.values()}
+    streams = [
+        handler.fn.__name__
+        for handler in ROUTES
+        if "RequestBody(" in inspect.getsource(inspect.unwrap(handler.fn))
+        and not any(path.startswith("/internal") for path in handler.paths)
+    ]
+    assert {"import_session", "import_tree"} <= set(streams)
+    for name in streams:
+        assert described[name]["requestBody"]["content"], name
 
 
 def _references(node: Any) -> set[str]:

@@ -48,6 +48,7 @@ async def test_ticket__from_the_asking_to_the_redemption(
         "worker_id": ticket["worker_id"],
         "epoch": 1,
         "audience": "workspace.read",
+        "withheld": [".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx"],
     }
     again = await plane.http.post(path, json=body, headers=AS_MANAGER)
     assert (again.status_code, again.json()["code"]) == (403, "ticket_invalid")
@@ -73,6 +74,7 @@ async def test_ask__needs_the_gateway_and_a_caller_who_may_read(
     ("audience", "viewers"),
     [
         ("workspace.read", 200),
+        ("workspace.write", 403),
         ("worker.logs", 403),
         ("terminal.read", 200),
         ("terminal.write", 403),
@@ -97,6 +99,21 @@ async def test_ask__for_what_the_role_allows(
         asked = await plane.http.post("/internal/v1/tickets", json=body, headers=headers)
         statuses.append(asked.status_code)
     assert statuses == [200, 200, viewers, 404]
+
+
+async def test_ask__for_all_that_is_in_a_directory_is_told_of_who_may_open_it(
+    plane: Plane, owner: Caller, member: Caller, session: dict[str, Any]
+) -> None:
+    for caller, beneath in ((member, True), (owner, False), (owner, True)):
+        headers = AS_GATEWAY | {IDENTITY_HEADER: plane.identity(caller.user_id)}
+        body = {"session_id": session["id"], "audience": "workspace.read", "beneath": beneath}
+        body |= {"operation": "download", "paths": ["src"]}
+        asked = await plane.http.post("/internal/v1/tickets", json=body, headers=headers)
+        assert asked.status_code == 200, asked.text
+    told = await plane.connection.fetch(
+        "SELECT actor, detail->'paths'->>0 AS path FROM audit WHERE action = 'workspace.sensitive'"
+    )
+    assert [(row["actor"], row["path"]) for row in told] == [(owner.user_id, "src")]
 
 
 async def test_check__of_an_open_terminal(
@@ -148,3 +165,85 @@ async def test_register__address_and_isolation_are_kept_and_shown(
     (shown,) = (await member.http.get("/api/v1/system/worker")).json()["managers"]
     assert UUID(shown["id"]) == manager_id
     assert (shown["url"], shown["isolation"]) == (URL, body["isolation"])
+
+
+async def test_ask__for_a_sensitive_name_is_for_owners_and_told(
+    plane: Plane, owner: Caller, member: Caller, session: dict[str, Any]
+) -> None:
+    async def ask_for(caller: Caller, *paths: str) -> httpx.Response:
+        headers = AS_GATEWAY | {IDENTITY_HEADER: plane.identity(caller.user_id)}
+        body = {"session_id": session["id"], "audience": "workspace.read", "operation": "file"}
+        return await plane.http.post(
+            "/internal/v1/tickets", json={**body, "paths": list(paths)}, headers=headers
+        )
+
+    assert (await ask_for(member, "src/main.py")).status_code == 200
+    for path in (".env", "a/server.KEY", "%2eenv/inside"):
+        refused = await ask_for(member, "plain", path)
+        assert (refused.status_code, refused.json()["code"]) == (403, "sensitive_path")
+        assert refused.json()["details"]["pattern"]
+    ticket = (await ask_for(owner, ".env")).json()
+    manager = await plane.connection.fetchval("SELECT id FROM managers")
+    redeemed = await plane.http.post(
+        f"/internal/v1/managers/{manager}/tickets/redeem",
+        json={"incarnation": 1, "ticket": ticket["ticket"]},
+        headers=AS_MANAGER,
+    )
+    assert (redeemed.json()["audience"], redeemed.json()["withheld"]) == ("workspace.read", [])
+    rows = await plane.connection.fetch(
+        "SELECT action, detail->'paths'->>-1 AS path FROM audit"
+        " WHERE action LIKE 'workspace.%' OR action = 'ticket.issue' ORDER BY id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("ticket.issue", "src/main.py"),
+        ("workspace.sensitive_refused", ".env"),
+        ("workspace.sensitive_refused", "a/server.KEY"),
+        ("workspace.sensitive_refused", ".env/inside"),
+        ("ticket.issue", ".env"),
+        ("workspace.sensitive", ".env"),
+    ]
+
+
+async def test_ask__for_names_in_a_sensitive_directory_is_for_all(
+    plane: Plane, owner: Caller, member: Caller, session: dict[str, Any]
+) -> None:
+    """Names are listed; what holds them withholds their content, as the redeemed ticket says."""
+
+    async def ask_for(caller: Caller, operation: str, *, beneath: bool = False) -> httpx.Response:
+        headers = AS_GATEWAY | {IDENTITY_HEADER: plane.identity(caller.user_id)}
+        body = {
+            "session_id": session["id"], "audience": "workspace.read", "operation": operation,
+            "paths": [".env"], "beneath": beneath,
+        }  # fmt: skip
+        return await plane.http.post("/internal/v1/tickets", json=body, headers=headers)
+
+    manager = await plane.connection.fetchval("SELECT id FROM managers")
+    for operation, beneath in (("tree", False), ("search", False), ("search", True)):
+        answer = await ask_for(member, operation, beneath=beneath)
+        assert answer.status_code == 200, answer.text
+        redeemed = await plane.http.post(
+            f"/internal/v1/managers/{manager}/tickets/redeem",
+            json={"incarnation": 1, "ticket": answer.json()["ticket"]},
+            headers=AS_MANAGER,
+        )
+        assert ".env" in redeemed.json()["withheld"]
+    for operation in ("file", "download", "delete", "mkdir", ""):
+        assert (await ask_for(member, operation)).status_code == 403
+    assert (await ask_for(owner, "tree")).status_code == 200
+    assert (await ask_for(owner, "search", beneath=True)).status_code == 200
+    told = await plane.connection.fetch(
+        "SELECT actor, detail->>'operation' AS operation FROM audit"
+        " WHERE action = 'workspace.sensitive'"
+    )
+    assert [tuple(row) for row in told] == [(owner.user_id, "search")]
+
+
+async def test_ask__to_change_files_without_a_worker_says_what_to_do(
+    plane: Plane, member: Caller
+) -> None:
+    empty = await make_session(member.http)
+    headers = AS_GATEWAY | {IDENTITY_HEADER: plane.identity(member.user_id)}
+    body = {"session_id": empty["id"], "audience": "workspace.write"}
+    refused = await plane.http.post("/internal/v1/tickets", json=body, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (409, "workspace_read_only")
+    assert "send a message" in refused.json()["detail"]

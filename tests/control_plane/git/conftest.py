@@ -12,9 +12,11 @@ import pytest
 
 from chassis.auth import generate_signing_key
 from control_plane.app import build_app
+from tests.control_plane.git.berths import Berth
 from tests.control_plane.git.repositories import HOST, GitHost, running_host
 from tests.control_plane.git.spoilt import SpoiltHost
 from tests.control_plane.git.working import SPOILT, Worker, make_worker
+from tests.executor_manager.relays import Relay
 from tests.fixtures.control_plane import Caller, Plane, RunningPlane, plane_settings
 from tests.fixtures.object_store import StoreServer
 from tests.fixtures.serving import serving
@@ -83,3 +85,11 @@ def short_dir() -> Generator[Path]:
     path = Path(tempfile.mkdtemp(prefix="b"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+async def berth(short_dir: Path, worker: Worker) -> AsyncGenerator[Berth]:
+    async with Relay(short_dir / "relay", RELAY_SOCKETS_DIR=str(short_dir)) as relay:
+        made = Berth(relay, worker, short_dir)
+        yield made
+        await made.close()

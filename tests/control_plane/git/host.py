@@ -1,8 +1,8 @@
 """A git host as a process: `git http-backend` behind HTTP, with basic authentication.
 
-`python host.py REPOSITORIES LOG TOKEN`. Whoever pushes, or reads below `private/`, has to know the
-token. Besides repositories it has what such a host has: an API, and files that the dumb protocol
-reads. It keeps a line for each request.
+`python host.py REPOSITORIES LOG TOKEN_FILE [ADDRESS PORT]`. Whoever pushes, or reads below
+`private/`, has to know the token. Besides repositories it has what such a host has: an API, and
+files that the dumb protocol reads. It keeps a line for each request.
 """
 
 import base64
@@ -148,9 +148,10 @@ def main() -> None:
     Handler.repositories, Handler.log, Handler.token = (
         Path(sys.argv[1]),
         Path(sys.argv[2]),
-        sys.argv[3],
+        Path(sys.argv[3]).read_text(),
     )
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    address, port = sys.argv[4:6] or ("127.0.0.1", "0")
+    server = ThreadingHTTPServer((address, int(port)), Handler)
     sys.stdout.write(f"{server.server_address[1]}\n")
     sys.stdout.flush()
     server.serve_forever()

@@ -73,11 +73,12 @@ class GitHost:
 
 @contextlib.contextmanager
 def running_host(directory: Path) -> Generator[GitHost]:
-    repositories, log = directory / "repositories", directory / "requests"
+    repositories, log, token = (directory / one for one in ("repositories", "requests", "token"))
     repositories.mkdir()
     log.touch()
+    token.write_text(TOKEN)
     process = subprocess.Popen(
-        [sys.executable, host.__file__, str(repositories), str(log), TOKEN],
+        [sys.executable, host.__file__, str(repositories), str(log), str(token)],
         stdout=subprocess.PIPE,
         text=True,
     )

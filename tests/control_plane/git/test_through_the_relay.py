@@ -4,66 +4,16 @@ host, and what does not get there.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
-from pathlib import Path
 
-import pytest
-
-from contracts.egress import EgressPolicy
-from executor.agents.environment import tools_environment
-from executor.agents.listener import Loopback
-from executor_manager.services.ways_out import WaysOut
-from tests.control_plane.git.repositories import HOST, TOKEN, GitHost, Inside
+from tests.control_plane.git.berths import Berth
+from tests.control_plane.git.repositories import HOST, TOKEN, GitHost
 from tests.control_plane.git.spoilt import SpoiltHost
 from tests.control_plane.git.working import SPOILT, WORKER_TOKEN, Worker, repository
-from tests.executor_manager.relay.witness import bind_agent
-from tests.executor_manager.relays import Relay
 
 READS = repository("team/docs")
 PUSHES = repository("team/docs", push=True)
 BELOW = repository("team/*")
 MEGABYTE = 1024 * 1024
-
-
-class Berth:
-    """A worker's relay and listener; `inside` is what an agent would see."""
-
-    def __init__(self, relay: Relay, worker: Worker, directory: Path) -> None:
-        self._relay = relay
-        self._worker = worker
-        self._directory = directory
-        self._loopback: Loopback | None = None
-
-    async def open(self, policy: EgressPolicy) -> Inside:
-        """With the rules that a manager makes of this policy."""
-        ways = WaysOut(control_plane_url=self._worker.plane.url, mib_per_hour=1, connections=1)
-        upstreams = [one for one in ways.upstreams(self._worker.id, policy) if one.name == "git"]
-        session = await bind_agent(self._relay, *upstreams, worker_id=self._worker.id)
-        await self._relay.bind(self._worker.id, WORKER_TOKEN, upstreams)
-        self._loopback = Loopback(session.agent.path.parent, 0, None)
-        self._loopback.start()
-        assert await self._loopback.listening(within=20)
-        home = self._directory / "home"
-        home.mkdir()
-        environment = tools_environment(
-            home=home,
-            path=os.pathsep.join(os.get_exec_path()),
-            granted=("git",),
-            origin=self._loopback.url(""),
-        )
-        return Inside(home, environment)
-
-    async def close(self) -> None:
-        if self._loopback is not None:
-            await self._loopback.close()
-
-
-@pytest.fixture
-async def berth(short_dir: Path, worker: Worker) -> AsyncGenerator[Berth]:
-    async with Relay(short_dir / "relay", RELAY_SOCKETS_DIR=str(short_dir)) as relay:
-        made = Berth(relay, worker, short_dir)
-        yield made
-        await made.close()
 
 
 def url(path: str, host: str = HOST) -> str:

@@ -10,7 +10,7 @@ from chassis.errors import Stale
 from chassis.failpoints import arm, disarm_all
 from contracts.reasons import Reason
 from contracts.runs import RunState
-from control_plane.domain import line
+from control_plane.domain import line, retries
 from control_plane.domain.session_state import RunEnd, RunRow, SessionState
 from tests.fixtures.barriers import Barrier
 from tests.fixtures.guards import perhaps_without, replaced
@@ -124,7 +124,7 @@ async def test_cancel__worker_lost_before_it_could(office: Office, *, guarded: b
     await office.runs.cancel(berth.run_id)
     await office.expire(berth)
     forgetful = replaced(
-        line,
+        retries,
         "retry_or_fail",
         lambda state, run, *_args, **_kwargs: line.requeue(state, run),
     )

@@ -62,8 +62,8 @@ from tests.fixtures.office import Office
         ("tickets", "expire", (50,)),
         ("system", "queue", ([uuid4()],)),
         ("system", "queued", (100,)),
-        ("transcripts", "told_before", (uuid4(), 9, 5, 100)),
-        ("transcripts", "count_before", (uuid4(), 9)),
+        ("transcripts", "told_before", (uuid4(), 9, 5, 100, 1)),
+        ("transcripts", "count_before", (uuid4(), 9, 1)),
         ("transcripts", "page_back", (uuid4(), uuid4(), 9, 2, ["message.stop"], 5, 100)),
     ],
 )

@@ -11,6 +11,7 @@ from chassis.failpoints import arm, disarm_all
 from contracts.errors import Code
 from contracts.managers import WorkerChange
 from contracts.tickets import AskTicket, Redeemed, RedeemTicket
+from control_plane.services.sensitive import FileCaller
 from control_plane.store import tickets as store
 from tests.fixtures.barriers import Barrier
 from tests.fixtures.berth import Berth
@@ -29,7 +30,8 @@ async def ready(office: Office, host: Host) -> Berth:
 
 async def issued(office: Office, session_id: UUID) -> str:
     ask = AskTicket(session_id=session_id, audience="workspace.read")
-    return (await office.tickets.issue(ask, by=uuid4())).ticket
+    by = FileCaller(user_id=uuid4(), project_id=uuid4(), opens_sensitive=False)
+    return (await office.tickets.issue(ask, by=by)).ticket
 
 
 async def redeem(office: Office, host: Host, ticket: str) -> Redeemed:
@@ -70,7 +72,9 @@ async def test_redeem__twice_at_once(office: Office, *, guarded: bool) -> None:
         outcomes = await asyncio.gather(*both, return_exceptions=True)
     good = [one for one in outcomes if isinstance(one, Redeemed)]
     assert (len(good) == 1) is guarded
-    assert good[0] == Redeemed(worker_id=berth.grant.worker_id, epoch=1, audience="workspace.read")
+    assert good[0] == Redeemed(
+        worker_id=berth.grant.worker_id, epoch=1, audience="workspace.read", withheld=[".env"]
+    )
 
 
 @both_ways

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.managers import WorkerChange
 from contracts.reasons import ADVICE, Reason
-from control_plane.domain import line
+from control_plane.domain import retries
 from control_plane.services import workers
 from tests.fixtures.berth import Berth
 from tests.fixtures.guards import perhaps_without, replaced
@@ -56,7 +56,7 @@ async def test_disk_too_small__is_blocked_at_once_and_says_what_to_do(
 ) -> None:
     host = await office.host()
     run_id = await office.send(await office.session())
-    with perhaps_without(replaced(line, "NEEDS_SOMEBODY", frozenset()), guarded=guarded):
+    with perhaps_without(replaced(retries, "NEEDS_SOMEBODY", frozenset()), guarded=guarded):
         await fail(office, host, await office.claim(host), Reason.DISK_FULL)
     row = await office.run(run_id)
     assert (row["now"] == "blocked") == guarded

@@ -8,7 +8,7 @@ import pytest
 
 from chassis.failpoints import arm
 from contracts.tools import ToolAnswer
-from control_plane.store.session_saves import LockBroken
+from control_plane.store.session_states import LockBroken
 from tests.control_plane.tools.working import Working, working
 from tests.fixtures.barriers import Barrier
 from tests.fixtures.deadlines import eventually

@@ -12,18 +12,18 @@ import msgspec
 import pytest
 
 from contracts.errors import Code, Problem
-from contracts.snapshots import RestorePoint, SnapshotKind
 from executor.relay import Relay
 from executor.workspace.errors import Corrupt, RestoreFailed, SaveFailed
-from executor.workspace.manifest import CHUNK_BYTES, Manifest
-from executor.workspace.restoring import is_empty, missing_paths, restore, wipe
-from executor.workspace.saving import Limits, Saved, save
+from executor.workspace.layers import missing_paths
+from executor.workspace.restoring import is_empty, wipe
+from executor.workspace.saving import Asked
 from executor.workspace.scan import walk
 from executor.workspace.transfer import Superseded, Transfer
+from snapshots.manifest import Limits, ManifestWriter
+from snapshots.model import FRAME_BYTES
 from tests.executor.outside import Outside
-from tests.executor.trees import add_specials, canonical, make_odd_tree, tree_at
-
-LIMITS = Limits(max_items=100_000, max_bytes=1 << 34)
+from tests.executor.snapshots import ACKNOWLEDGED, Disk, disk_at, items_of, manifest_in, point
+from tests.executor.trees import add_specials, canonical, make_odd_tree
 
 
 @pytest.fixture(autouse=True)
@@ -42,113 +42,109 @@ def workspace(place: Path) -> Path:
     return place / "workspace"
 
 
-async def saved(
-    root: Path, transfer: Transfer, base: Manifest | None = None, limits: Limits = LIMITS
-) -> Saved:
-    kind = SnapshotKind.ACKNOWLEDGED
-    return await save(tree_at(root), transfer, kind=kind, parent=None, base=base, limits=limits)
+@pytest.fixture
+def disk(place: Path) -> Disk:
+    return disk_at(place)
 
 
-def point(outside: Outside, one: Saved) -> RestorePoint:
-    outside.drafts[one.draft.id] = one.draft
-    return outside.point(one.draft.id)
-
-
-def emptied(root: Path) -> Path:
-    wipe(root)
-    return root
+def limited(items: int, size: int) -> Asked:
+    return msgspec.structs.replace(ACKNOWLEDGED, limits=Limits(items, size))
 
 
 async def test_restore__is_exactly_what_was_saved(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     make_odd_tree(workspace)
     before = canonical(workspace)
     add_specials(workspace)
-    one = await saved(workspace, transfer)
-    assert sorted(skip.path for skip in one.manifest.skipped) == [b"fifo", b"s"]
-    await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
+    one = await disk.save(transfer)
+    assert sorted(skip.path for skip in one.skipped) == [b"fifo", b"s"]
+    await disk.restore(transfer, point(outside, one))
     assert canonical(workspace) == before
     assert one.draft.files == sum(line[1] == "f" for line in before)
 
 
 async def test_save__large_files_are_split_and_shared_content_is_stored_once(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     block = os.urandom(1 << 20)
-    (workspace / "large").write_bytes(block * 40 + b"end")
-    (workspace / "twin").write_bytes(block * 40 + b"end")
-    with (workspace / "sparse").open("wb") as sparse:
-        sparse.truncate(3 * CHUNK_BYTES)
+    (workspace / "large").write_bytes(block * 10 + b"end")
+    (workspace / "twin").write_bytes(block * 10 + b"end")
     before = canonical(workspace)
-    one = await saved(workspace, transfer)
-    assert len(one.manifest.items[0].chunks) == 3
-    assert one.draft.new_bytes < 30 << 20
-    await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
+    one = await disk.save(transfer)
+    parts = items_of(one)["large"].parts
+    assert [part.size for part in parts] == [FRAME_BYTES, FRAME_BYTES, (2 << 20) + 3]
+    assert one.draft.new_bytes < 11 << 20
+    await disk.restore(transfer, point(outside, one))
     assert canonical(workspace) == before
 
 
 async def test_save__incremental_uploads_only_what_is_new_and_stands_alone(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     for n in range(20):
         (workspace / f"f{n}").write_bytes(os.urandom(10_000))
-    first = await saved(workspace, transfer)
+    await disk.save(transfer)
     (workspace / "f3").write_bytes(b"changed")
     (workspace / "f4").unlink()
     (workspace / "f5").unlink()
     (workspace / "f5").mkdir()
     (workspace / "f6").unlink()
     (workspace / "f6").symlink_to("f7")
+    (workspace / "f7").rename(workspace / "moved")
     before = canonical(workspace)
-    second = await saved(workspace, transfer, first.manifest)
-    assert second.draft.new_bytes < 6_000
-    third = await saved(workspace, transfer, second.manifest)
+    second = (await disk.save(transfer)).draft
+    assert second.new_bytes < 6_000
+    assert (second.added, second.changed, second.removed) == (1, 3, 2)
+    third = await disk.save(transfer)
+    assert (third.draft.added, third.draft.changed, third.draft.removed) == (0, 0, 0)
+    assert third.draft.packs == [pack.key for pack in manifest_in(third).packs]
+    assert len(third.draft.packs) == 2
     assert outside.calls["put"] == 2 + 2 + 1
-    await restore(tree_at(emptied(workspace)), point(outside, third), transfer, limits=LIMITS)
+    await disk.restore(transfer, point(outside, third))
     assert canonical(workspace) == before
 
 
 async def test_save__bounded_retries_through_a_bad_store(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     (workspace / "file").write_text("content")
     outside.fail_next("put", 503, 500, "lost", 503, 503, "lost")
     outside.fail_next("uploads", 503, 503)
-    one = await saved(workspace, transfer)
+    one = await disk.save(transfer)
     outside.fail_next("get", 503, 500, 500)
-    await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
+    await disk.restore(transfer, point(outside, one))
     assert (workspace / "file").read_text() == "content"
     outside.fail_next("put", *[503] * 50)
     with pytest.raises(SaveFailed, match="upload_failed"):
-        await saved(workspace, transfer)
+        await disk.save(transfer)
 
 
 async def test_save__an_expired_url_is_asked_for_again(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     (workspace / "file").write_text("content")
     outside.fail_next("put", 403)
-    one = await saved(workspace, transfer)
+    one = await disk.save(transfer)
     assert outside.calls["uploads"] == 3
     outside.fail_next("get", 403, 200)
     outside.faults["get"] = [403]
-    await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
+    await disk.restore(transfer, point(outside, one))
     assert (workspace / "file").read_text() == "content"
 
 
 async def test_save__stale_epoch_is_told_apart(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     (workspace / "file").write_text("content")
     problem = Problem(title="", status=409, code=Code.STALE_EPOCH)
     outside.fail_next("uploads", problem)
     with pytest.raises(Superseded):
-        await saved(workspace, transfer)
+        await disk.save(transfer)
 
 
 async def test_save__a_file_that_never_rests_is_flagged(
-    workspace: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, disk: Disk, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workspace / "log").write_bytes(b"x")
     real = os.pread
@@ -159,59 +155,85 @@ async def test_save__a_file_that_never_rests_is_flagged(
             log.write(b"more")
         return content
 
-    monkeypatch.setattr("executor.workspace.packing.os.pread", disturbing)
-    one = await saved(workspace, transfer)
-    assert [(item.path, item.changed) for item in one.manifest.items] == [(b"log", True)]
+    monkeypatch.setattr("executor.workspace.reading.os.pread", disturbing)
+    one = await disk.save(transfer)
+    assert [(path, item.changed) for path, item in items_of(one).items()] == [("log", True)]
 
 
-async def test_save__beyond_its_limits_fails(workspace: Path, transfer: Transfer) -> None:
+async def test_save__beyond_its_limits_fails(
+    workspace: Path, disk: Disk, transfer: Transfer
+) -> None:
     for n in range(5):
         (workspace / f"f{n}").write_bytes(b"12345")
     with pytest.raises(SaveFailed, match="too_many_entries"):
-        await saved(workspace, transfer, limits=Limits(4, 1000))
+        await disk.save(transfer, limited(4, 1000))
     with pytest.raises(SaveFailed, match="too_large"):
-        await saved(workspace, transfer, limits=Limits(10, 24))
+        await disk.save(transfer, limited(10, 24))
+
+
+async def test_save__whose_manifest_no_object_could_hold_fails_before_anything_is_committed(
+    workspace: Path,
+    disk: Disk,
+    transfer: Transfer,
+    outside: Outside,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (workspace / "first").write_text("first")
+    await disk.save(transfer)
+    puts = outside.calls["put"]
+    for n in range(1200):
+        (workspace / f"f{n}").touch()
+    monkeypatch.setattr("executor.workspace.packing.ManifestWriter", small_manifest)
+    with pytest.raises(SaveFailed, match="too_many_entries: a manifest of more than 500") as failed:
+        await disk.save(transfer)
+    assert failed.value.permanent
+    assert "berthignore" in failed.value.detail
+    assert outside.calls["put"] == puts
+
+
+def small_manifest() -> ManifestWriter:
+    return ManifestWriter(most=500)
 
 
 async def test_restore__a_wrong_byte_is_an_error(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     (workspace / "file").write_bytes(os.urandom(5000))
-    one = await saved(workspace, transfer)
-    for key in (one.draft.manifest_key, one.manifest.packs[0].key):
+    one = await disk.save(transfer)
+    for key in (one.draft.manifest_key, manifest_in(one).packs[0].key):
         outside.corrupt = {key}
         with pytest.raises(Corrupt):
-            await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
+            await disk.restore(transfer, point(outside, one))
         assert not (workspace / "file").exists()
 
 
 async def test_restore__another_manifest_in_its_place_is_an_error(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     (workspace / "file").write_text("one")
-    one = await saved(workspace, transfer)
+    one = await disk.save(transfer)
     (workspace / "file").write_text("two")
-    two = await saved(workspace, transfer)
+    two = await disk.save(transfer)
     swapped = msgspec.structs.replace(point(outside, one), manifest=point(outside, two).manifest)
     with pytest.raises(Corrupt, match="hash differs"):
-        await restore(tree_at(emptied(workspace)), swapped, transfer, limits=LIMITS)
+        await disk.restore(transfer, swapped)
 
 
 async def test_restore__a_missing_object_fails_at_once(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     (workspace / "file").write_bytes(b"content")
-    one = await saved(workspace, transfer)
-    await outside.objects.delete(one.manifest.packs[0].key)
+    one = await disk.save(transfer)
+    await outside.objects.delete(manifest_in(one).packs[0].key)
     with pytest.raises(RestoreFailed, match="download_failed"):
-        await restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
+        await disk.restore(transfer, point(outside, one))
     assert not is_empty(workspace)
     wipe(workspace)
     assert is_empty(workspace)
 
 
 async def test_walk__a_directory_that_becomes_a_link_is_not_followed(
-    workspace: Path, transfer: Transfer, place: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, disk: Disk, transfer: Transfer, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = place / "outside"
     secret.mkdir()
@@ -227,9 +249,9 @@ async def test_walk__a_directory_that_becomes_a_link_is_not_followed(
         return status
 
     monkeypatch.setattr("executor.workspace.scan.os.stat", swapping)
-    one = await saved(workspace, transfer)
-    assert [item.path for item in one.manifest.items] == [b"dir"]
-    assert [skip.path for skip in one.manifest.skipped] == [b"dir"]
+    one = await disk.save(transfer)
+    assert list(items_of(one)) == ["dir"]
+    assert [skip.path for skip in one.skipped] == [b"dir"]
 
 
 def test_missing_paths__segment_by_segment_without_links(workspace: Path) -> None:
@@ -242,14 +264,12 @@ def test_missing_paths__segment_by_segment_without_links(workspace: Path) -> Non
 
 
 async def test_restore__cancelled_leaves_no_thread_writing(
-    workspace: Path, transfer: Transfer, outside: Outside
+    workspace: Path, disk: Disk, transfer: Transfer, outside: Outside
 ) -> None:
     for n in range(50):
         (workspace / f"f{n}").write_bytes(os.urandom(1000))
-    one = await saved(workspace, transfer)
-    task = asyncio.create_task(
-        restore(tree_at(emptied(workspace)), point(outside, one), transfer, limits=LIMITS)
-    )
+    one = await disk.save(transfer)
+    task = asyncio.create_task(disk.restore(transfer, point(outside, one)))
     await outside.until(lambda: outside.calls["get"] == 2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -265,7 +285,7 @@ def test_wipe__whole_trees_without_permissions(workspace: Path) -> None:
 
 
 async def test_save__what_the_disk_does_not_give_fails_the_save(
-    workspace: Path, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, disk: Disk, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workspace / "d").mkdir()
     (workspace / "d" / "kept").write_text("x")
@@ -274,27 +294,29 @@ async def test_save__what_the_disk_does_not_give_fails_the_save(
         raise OSError(24, "Too many open files")
 
     for opening in (
-        "executor.workspace.packing.open_file",
+        "executor.workspace.reading.open_file",
         "executor.workspace.scan.open_directory",
     ):
         with monkeypatch.context() as patched:
             patched.setattr(opening, broken)
             with pytest.raises(OSError, match="Too many"):
-                await saved(workspace, transfer)
+                await disk.save(transfer)
 
 
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from executor.workspace.packing import Packer
+from executor.workspace.progress import Progress
+from executor.workspace.reading import Reader
+from snapshots.manifest import Limits
 root = Path(sys.argv[1])
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
-packer = Packer(root, None, max_items=100, max_bytes=1 << 20)
-while packer.following():
-    pass
-print(*(f"{item.path.decode()}:{item.mode:o}" for item in packer.items), packer.skipped)
+limits = Limits(100, 1 << 20)
+reader = Reader(root, None, quiet=True, careful=True, limits=limits, progress=Progress("save"))
+items = [entry.item for batch in iter(reader.following, None) for entry in batch.entries]
+print(*(f"{item.path.decode()}:{item.mode:o}" for item in items), reader.skipped)
 """
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from executor_manager.containers.docker_backend import DockerSite
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 
 
 def site(host: str, short_dir: Path, call_seconds: float = 30.0) -> DockerSite:

@@ -12,9 +12,10 @@ from chassis.failpoints import FailpointReached
 from chassis.ids import new_id
 from executor_manager.containers import places
 from executor_manager.containers.backend import ContainerState
-from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_backend import DockerBackend
 from executor_manager.containers.docker_configuration import DockerOptions, labels
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 from executor_manager.containers.errors import (
     BackendError,
     ImageMissing,

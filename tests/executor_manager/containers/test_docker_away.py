@@ -11,14 +11,11 @@ import pytest
 
 from chassis.ids import new_id
 from executor_manager.containers.backend import ContainerState
-from executor_manager.containers.docker_backend import (
-    MARGIN_SECONDS,
-    DockerBackend,
-    DockerSite,
-)
+from executor_manager.containers.docker_backend import MARGIN_SECONDS, DockerBackend
 from executor_manager.containers.docker_configuration import DockerOptions
 from executor_manager.containers.docker_engine import START_SECONDS
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 from executor_manager.containers.errors import BackendError, Timeout, Unreachable
 from tests.executor_manager.containers.contract import eventually, spec, started
 from tests.fixtures.engine import PrivateEngine, RealEngine, private_engine

@@ -1,6 +1,7 @@
 """What an app chose, on a real engine: images by what they were, refusals before all else."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from chassis.failpoints import FailpointReached
 from chassis.ids import new_id
 from contracts.containers import ContainerChoice
 from executor_manager.containers.backend import Container, ContainerSpec, ContainerState
-from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_backend import DockerBackend
 from executor_manager.containers.docker_configuration import DockerOptions
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 from executor_manager.containers.errors import (
     BackendError,
     ImageMissing,
@@ -29,7 +31,7 @@ from tests.fixtures.engine import RESIDENT, RealEngine, build
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
-TAG = "berth-test-broker:chosen"
+TAG = f"berth-test-broker:chosen-{os.getpid()}"
 RUNTIME = "io.containerd.runc.v2"
 """Every engine has it, besides its default."""
 ABSENT_RUNTIME = "berth-test-absent"
@@ -232,7 +234,7 @@ async def test_runtime__that_is_allowed_is_the_containers(
 async def test_image_with_volumes__is_refused(
     opened: Opened, engine: RealEngine, resident_image: str
 ) -> None:
-    tag = "berth-test-broker:volumes"
+    tag = f"{TAG}-volumes"
     await asyncio.to_thread(build_chosen, engine, tag, resident_image, "VOLUME /data /cache")
     try:
         backend = await opened(images=(tag,))

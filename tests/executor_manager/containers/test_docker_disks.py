@@ -14,10 +14,11 @@ import pytest
 from chassis.ids import new_id
 from executor_manager.containers import docker_disks
 from executor_manager.containers.backend import Container, ContainerState, Limits
-from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_backend import DockerBackend
 from executor_manager.containers.docker_configuration import DockerOptions
 from executor_manager.containers.docker_disks import DiskOptions, DockerDisks, workspace_mount
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 from executor_manager.containers.errors import BackendError, NoSpace, StartFailed, Unreachable
 from executor_manager.containers.places import Owner
 from tests.executor_manager.containers.contract import spec, started

@@ -10,10 +10,11 @@ import pytest
 
 from chassis.ids import new_id
 from executor_manager.containers.backend import Limits
-from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_backend import DockerBackend
 from executor_manager.containers.docker_configuration import MASKED, READ_ONLY, DockerOptions
 from executor_manager.containers.docker_engine import Engine, Info
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 from executor_manager.containers.errors import BackendError
 from tests.executor_manager.containers.contract import spec, started
 from tests.fixtures.engine import RealEngine, build

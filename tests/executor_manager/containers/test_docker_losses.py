@@ -39,7 +39,7 @@ async def test_lost_while_its_process_still_answers__is_not_proven_gone(
 ) -> None:
     container = await backend.adopt_or_create(spec())
     (container.directories.spool / "spool.json").touch()
-    engine_id = backend._ids.pop(container.name)
+    engine_id = backend._changes.ids.pop(container.name)
     await asyncio.to_thread(backend._engine.remove, engine_id)
     server = await asyncio.start_unix_server(
         lambda _reader, writer: writer.close(), backend.address(container)
@@ -57,7 +57,7 @@ async def test_lost_while_its_process_still_answers__is_not_proven_gone(
 
 async def test_never_started_and_lost__has_nothing_to_save(backend: DockerBackend) -> None:
     container = await backend.adopt_or_create(spec())
-    await asyncio.to_thread(backend._engine.remove, backend._ids[container.name])
+    await asyncio.to_thread(backend._engine.remove, backend._changes.ids[container.name])
     (listed,) = (await backend.list()).containers
     assert listed.state is ContainerState.CREATED
     assert (await backend.start(container.name)).state is ContainerState.RUNNING

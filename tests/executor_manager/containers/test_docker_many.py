@@ -8,9 +8,10 @@ import pytest
 
 from chassis.ids import new_id
 from executor_manager.containers.backend import ContainerState
-from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_backend import DockerBackend
 from executor_manager.containers.docker_configuration import DockerOptions
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 from tests.executor_manager.containers.contract import spec
 from tests.fixtures.engine import RealEngine
 

@@ -15,9 +15,10 @@ from chassis.objects import ObjectStore
 from contracts.executors import EXECUTOR_STATUS, ExecutorPhase
 from contracts.terminals import EXECUTOR_EXEC, EXECUTOR_TTY, ExecCommand
 from contracts.wire import Empty
-from executor_manager.containers.docker_backend import DockerBackend, DockerSite
+from executor_manager.containers.docker_backend import DockerBackend
 from executor_manager.containers.docker_configuration import DockerOptions
 from executor_manager.containers.docker_places import Volumes
+from executor_manager.containers.docker_site import DockerSite
 from tests.executor.outside import Outside, outside_at
 from tests.executor_manager.containers.contract import spec
 from tests.fixtures.engine import BASE_IMAGE, RealEngine, build
@@ -43,7 +44,7 @@ def parts() -> dict[str, bytes]:
     """Our packages, and what the executor's lock names, as they are installed here."""
     found = {
         f"berth/{path.relative_to(ROOT)}": path.read_bytes()
-        for package in ("contracts", "chassis", "executor", "scripted")
+        for package in ("contracts", "chassis", "snapshots", "executor", "scripted")
         for path in (ROOT / package).rglob("*")
         if path.suffix in {".py", ".toml"}
     }
@@ -117,10 +118,11 @@ async def test_terminal__is_uid_10001_with_nothing(socket: str) -> None:
 async def test_resize_reconnect_and_signals__work_there(socket: str) -> None:
     url = f"http://x{EXECUTOR_TTY}?mode=write&columns=91&rows=31"
     async with watching(url, uds=socket) as viewer:
-        await viewer.enter("stty size; x=4''2; sleep 1000\r")
-        await viewer.sees("31 91", 30)
+        # what is interrupted tells that it has the terminal
+        await viewer.enter("stty size; x=4''2; sh -c 'echo wai\"\"ts; exec sleep 1000'\r")
+        await viewer.sees("waits", 30)
     async with watching(url, uds=socket) as viewer:
-        await viewer.sees("31 91")
+        await viewer.sees("31 91\r\nwaits")
         await viewer.enter("\x03")
         await viewer.enter("echo x=$x''.\r")
         await viewer.sees("x=42.")

@@ -13,13 +13,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from executor_manager.containers import keeping, places, process
+from executor_manager.containers import keeping, places
 from executor_manager.containers.backend import ContainerState
 from executor_manager.containers.errors import BackendError, NameTaken, StartFailed, Timeout
 from executor_manager.containers.places import Owner
-from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.containers.process import ProcessBackend
 from executor_manager.containers.procfs import Process, look, send
+from executor_manager.containers.program import Program
 from executor_manager.containers.removal import remove_all
+from executor_manager.containers.trash import THREADS as TRASH_THREADS
 from tests.executor_manager.containers.contract import (
     BackendContract,
     eventually,
@@ -222,14 +224,14 @@ async def test_removed__while_large_trees_are_deleted_it_is_deleted_after_them(
     backend: ProcessBackend, short_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what takes longer than its turn goes on after the others."""
-    monkeypatch.setattr(process, "REMOVE_SECONDS", 0.2)
+    monkeypatch.setattr("executor_manager.containers.trash.REMOVE_SECONDS", 0.2)
     held = threading.Event()
 
     def hold() -> None:
         held.wait(20)
 
-    for _ in range(process.DELETING_THREADS):
-        backend._deleting.later(hold)
+    for _ in range(TRASH_THREADS):
+        backend._trash.threads.later(hold)
     container = await backend.adopt_or_create(spec())
     (container.directories.workspace / "kept").touch()
     with pytest.raises(Timeout):
@@ -237,13 +239,13 @@ async def test_removed__while_large_trees_are_deleted_it_is_deleted_after_them(
     assert await backend.get(container.name) is None
     turns: list[float] = []
 
-    def taking(trash: Path, *, deadline: float) -> None:
+    def taking(bin_: Path, *, deadline: float) -> None:
         turns.append(deadline)
         if len(turns) < 3:
             raise Timeout("it goes on")
-        remove_all(trash, deadline=deadline)
+        remove_all(bin_, deadline=deadline)
 
-    monkeypatch.setattr(process, "remove_all", taking)
+    monkeypatch.setattr("executor_manager.containers.trash.remove_all", taking)
     held.set()
     await eventually(lambda: not list((short_dir / "trash").iterdir()))
     assert len(turns) == 3

@@ -15,8 +15,9 @@ from executor_manager.containers import keeping
 from executor_manager.containers.backend import Container, ContainerState
 from executor_manager.containers.errors import BackendError
 from executor_manager.containers.places import Owner
-from executor_manager.containers.process import ProcessBackend, Program
+from executor_manager.containers.process import ProcessBackend
 from executor_manager.containers.procfs import look, send
+from executor_manager.containers.program import Program
 from tests.executor_manager.containers.contract import (
     BackendContract,
     eventually,

@@ -1,7 +1,7 @@
 """An executor's outside with nothing inside: its control socket, its spool's mark, its phases.
 
 Files in HOME, or in the spool where HOME is in memory, steer it: `never_ready`, `phase` (what it
-says of itself), `reason` (why its save aside fails), `deaf` (takes no command).
+says of itself), `reason` (why its save aside fails) and its `detail`, `deaf` (takes no command).
 """
 # ruff: noqa: TID251  # a program of its own, with no settings but its environment
 
@@ -65,6 +65,10 @@ def take(command: dict[str, object]) -> None:
         callback({"stopped": command["id"]})
 
 
+def said(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
 class Control(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/workspace/file?path="):
@@ -79,10 +83,20 @@ class Control(BaseHTTPRequestHandler):
             "epoch": int(env["BERTH_EPOCH"]),
             "boot_id": boot_id,
             "phase": phase,
-            "reason": (home / "reason").read_text() if (home / "reason").exists() else "",
+            **{name: said(home / name) for name in ("reason", "detail")},
             "idle_seconds": time.monotonic() - state["since"] if phase == "ready" else None,
         }
         self.answer(status)
+
+    def do_PUT(self) -> None:
+        """What came, and with which headers."""
+        taken = b""
+        while size := int(self.rfile.readline(), 16):
+            taken += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        heard = {name.lower(): value for name, value in self.headers.items()}
+        self.answer({"path": self.path, "taken": len(taken), "headers": heard})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
