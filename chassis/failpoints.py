@@ -1,7 +1,8 @@
 """Named places where a test may break the process; each is a no-op until armed.
 
 Armed in-process with `arm(name, action)`, or by the setting `failpoints`, read by `arm_from`:
-`name=kill9` (SIGKILL to itself), `name=delay:0.5` (seconds), `name=raise`; `;` between.
+`name=kill9` (SIGKILL to itself), `name=raise`, `name=hold:PATH` (waits there until somebody makes
+that file); `;` between.
 """
 
 import asyncio
@@ -11,9 +12,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 Action = Callable[[], Awaitable[None] | None]
+
+_LOOK_SECONDS = 0.01
 
 _armed: dict[str, Action] = {}
 _hits: Counter[str] = Counter()
@@ -21,6 +26,18 @@ _hits: Counter[str] = Counter()
 
 class FailpointReached(Exception):
     """What `name=raise` raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    path: Path
+
+    async def __call__(self) -> None:
+        while not self.ends():
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def ends(self) -> bool:
+        return self.path.exists()
 
 
 async def failpoint(name: str) -> None:
@@ -32,12 +49,13 @@ async def failpoint(name: str) -> None:
 
 
 def failpoint_sync(name: str) -> None:
-    """For threads and signal-free code: an asynchronous action is an error here, a delay blocks."""
+    """For threads and signal-free code: an asynchronous action is an error here, a hold blocks."""
     action = _take(name)
     if action is None:
         return
-    if isinstance(action, partial) and action.func is asyncio.sleep:
-        time.sleep(action.args[0])
+    if isinstance(action, _Hold):
+        while not action.ends():
+            time.sleep(_LOOK_SECONDS)
     elif action() is not None:
         raise TypeError(f"the failpoint {name} is synchronous and cannot await its action")
 
@@ -75,10 +93,10 @@ def _parse(part: str, action: str) -> Action:
         return partial(os.kill, os.getpid(), signal.SIGKILL)
     if action == "raise":
         return partial(_raise, part.partition("=")[0].strip())
-    kind, _, seconds = action.partition(":")
-    if kind != "delay":
-        raise ValueError(f"failpoint {part!r}: the action is kill9, raise or delay:<seconds>")
-    return partial(asyncio.sleep, float(seconds))
+    kind, _, path = action.partition(":")
+    if kind != "hold" or not path:
+        raise ValueError(f"failpoint {part!r}: the action is kill9, raise or hold:<path>")
+    return _Hold(Path(path))
 
 
 def _raise(name: str) -> None:

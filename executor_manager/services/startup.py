@@ -22,7 +22,7 @@ from executor_manager.containers.backend import (
     Identity,
     Limits,
 )
-from executor_manager.containers.errors import BackendError, StartFailed, Timeout, Unreachable
+from executor_manager.containers.errors import BackendError, Missing, StartFailed, Timeout, Unreachable
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services.executors import Executors, NotItsExecutor
 from executor_manager.services.relay import Relay
@@ -240,7 +240,9 @@ class Startup:
     async def _check_alive(self, worker: Worker) -> None:
         try:
             container = await self.backend.get(worker.name)
-            if container is None or container.state is not ContainerState.EXITED:
+            if container is None or container.state is ContainerState.CREATED:
+                raise StartupFailed(Missing.reason, "somebody removed it while it started")
+            if container.state is not ContainerState.EXITED:
                 return
             printed = (await self.backend.logs(worker.name, 1000)).decode(errors="replace")
         except (Unreachable, Timeout):

@@ -14,7 +14,7 @@ from contracts.workers import WorkerGrant, WorkerState
 from executor_manager.containers.docker_places import Volumes
 from tests.executor_manager.containers.contract import eventually
 from tests.executor_manager.managers import Desk, Manager, name_of, until, until_answered
-from tests.executor_manager.on_engine import DockerStart, container
+from tests.executor_manager.on_engine import DockerStart, build_standin, container
 from tests.fixtures.engine import RealEngine
 from tests.fixtures.engine_proxy import EngineProxy, engine_proxy
 
@@ -243,3 +243,15 @@ async def test_healthy_after_its_deadline__is_ended_and_takes_nothing(
     assert found.status == "exited"
     assert not (made.workspace / "taken").exists(), "it took a command after its deadline"
     assert desk.callbacks == []
+
+
+async def test_removed_by_somebody_while_it_starts__is_failed_at_once(
+    docker_start: DockerStart, desk: Desk, engine: RealEngine
+) -> None:
+    mute = build_standin(engine, "berth-test-mute:latest", 'CMD ["sleep", "inf"]\n')
+    manager: Manager = await docker_start(executor_image=mute)
+    worker = desk.offer()
+    await until(lambda: '"step":"start"' in manager.log, "started")
+    await asyncio.to_thread(container(engine, worker).remove, force=True)
+    change = await until(lambda: desk.changed(worker, "failed"), "failed")
+    assert change.reason == "container_missing"

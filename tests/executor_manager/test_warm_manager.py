@@ -1,6 +1,7 @@
 """Warm containers of a manager on a real engine: used once, found again, never left behind."""
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -258,15 +259,17 @@ async def test_a_dead_one__is_not_used_and_is_replaced(
 
 
 async def test_one_that_dies_once_it_is_bound__is_given_up_for_a_cold_one(
-    docker_start: DockerStart, desk: Desk, site: Site
+    docker_start: DockerStart, desk: Desk, site: Site, tmp_path: Path
 ) -> None:
-    manager = await docker_start(warm_containers=1, failpoints="warm.bound=delay:2")
+    go = tmp_path / "go"
+    manager = await docker_start(warm_containers=1, failpoints=f"warm.bound=hold:{go}")
     (warm,) = await site.waiting(manager)
     worker = desk.offer()
     await until(lambda: list((manager.state_dir / "workers").glob("*/binding.json")), "bound")
-    await asyncio.to_thread(warm.remove, force=True)
-    # two starts, the first of which is waited for in vain
-    await until(lambda: desk.changed(worker, "ready"), "ready", deadline=60)
+    # in its sleep: an engine that removes it lets it go on first
+    os.kill(warm.attrs["State"]["Pid"], signal.SIGKILL)
+    go.touch()
+    await desk.ready(worker)
     assert desk.changed(worker, "failed") is None
     assert [one.name for one in await site.by("running")] == [name_of(worker)]
     assert not list((manager.state_dir / "workers").glob("*/binding.json"))
