@@ -33,7 +33,7 @@ class _Hold:
     path: Path
 
     async def __call__(self) -> None:
-        while not self.ends():
+        while not self.ends():  # noqa: ASYNC110  # it is made by another process
             await asyncio.sleep(_LOOK_SECONDS)
 
     def ends(self) -> bool:

@@ -22,7 +22,13 @@ from executor_manager.containers.backend import (
     Identity,
     Limits,
 )
-from executor_manager.containers.errors import BackendError, Missing, StartFailed, Timeout, Unreachable
+from executor_manager.containers.errors import (
+    BackendError,
+    Missing,
+    StartFailed,
+    Timeout,
+    Unreachable,
+)
 from executor_manager.metrics import ManagerMetrics
 from executor_manager.services.executors import Executors, NotItsExecutor
 from executor_manager.services.relay import Relay
