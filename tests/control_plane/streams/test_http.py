@@ -84,7 +84,10 @@ async def running(database_url: str) -> AsyncGenerator[tuple[ControlPlane, str]]
     app = build_app(
         settings(database_url, gateway_public_key=PUBLIC, loops=False, poll_seconds=0.2)
     )
-    async with serving(app, on_stop=app.stop) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        serving(app, on_stop=app.stop) as url,
+        httpx.AsyncClient(base_url=url, timeout=DEADLINE) as client,
+    ):
         await client.get("/healthz")  # the socket is there before the services are
         yield app, url
 
@@ -111,6 +114,7 @@ async def asking(office: Office, app: ControlPlane, url: str) -> AsyncGenerator[
 async def api(control_plane: tuple[ControlPlane, str], office: Office) -> AsyncGenerator[Api]:
     async with asking(office, *control_plane) as api:
         yield api
+    await api.nobody_watches()  # the next test counts its own
 
 
 @pytest.fixture

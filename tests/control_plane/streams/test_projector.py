@@ -13,12 +13,14 @@ from contracts.events import RunLog
 from contracts.reasons import Reason
 from contracts.runs import RunOptions, RunState
 from control_plane.domain.session_state import TaskChange
-from control_plane.loops.projector import ProjectorLoop
+from control_plane.loops.projector import HELD_PAUSE, ProjectorLoop
 from control_plane.services import projector as projector_module
 from control_plane.store import session_saves, session_states
 from tests.control_plane.streams.replicas import DEADLINE, MakeReplica, Replica, log_of
 from tests.fixtures.barriers import Barrier
+from tests.fixtures.clock import ManualClock
 from tests.fixtures.office import Office
+from tests.fixtures.processes import met
 
 
 @pytest.fixture
@@ -209,12 +211,14 @@ async def test_loop__comes_back_to_what_was_held(
     here: Replica, office: Office, project: UUID
 ) -> None:
     await tell(office, await office.session(project), "a")
-    loop = ProjectorLoop(here.projector, here.wakeups, Metrics(), interval=60.0)
+    clock = ManualClock(skipping=False)
+    loop = ProjectorLoop(here.projector, here.wakeups, Metrics(), interval=60.0, clock=clock)
     async with office.database.unit() as unit:
         await unit.connection.execute("SELECT FROM streams WHERE id = $1 FOR UPDATE", project)
         assert await here.projector.run_once() == 0
         carrying = asyncio.create_task(loop.run_once())
-        await asyncio.sleep(0)
+        await met(lambda: clock.slept, "it has found it held")
+    await clock.advance(HELD_PAUSE)
     assert await carrying == 1
 
 

@@ -5,7 +5,15 @@ from uuid import UUID
 
 import pytest
 
-from tests.control_plane.streams.replicas import MakeReplica, Reader, Replica, log_of, seqs, write
+from tests.control_plane.streams.replicas import (
+    DEADLINE,
+    MakeReplica,
+    Reader,
+    Replica,
+    log_of,
+    seqs,
+    write,
+)
 from tests.fixtures.office import Office
 
 SLOW = 200
@@ -153,7 +161,7 @@ async def _insert(connection: object, session: UUID, seq: int) -> None:
 
 
 async def _somebody_waits(office: Office) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while not await office.value(  # noqa: ASYNC110 # Postgres tells nobody
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = current_database()"
