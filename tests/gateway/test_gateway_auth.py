@@ -72,7 +72,7 @@ async def test_lookups__of_one_key_are_shared_and_survive_who_asked_first(
 ) -> None:
     upstream.introspect_gate.clear()
     first = asyncio.create_task(status(http))
-    await asyncio.wait_for(upstream.introspecting.wait(), 5)
+    await asyncio.wait_for(upstream.introspecting.wait(), 30)
     others = [asyncio.create_task(status(http)) for _ in range(5)]
     first.cancel()
     upstream.introspect_gate.set()

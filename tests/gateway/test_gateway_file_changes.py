@@ -104,7 +104,7 @@ async def test_put__goes_on_as_it_comes_with_its_conditions(
 ) -> None:
     async def sent() -> AsyncIterator[bytes]:
         yield b"first"
-        await asyncio.wait_for(host.some.wait(), 5)
+        await asyncio.wait_for(host.some.wait(), 30)
         yield b" then"
 
     headers = {"If-Match": '"x"', "X-Berth-Withheld": "*", "Berth-Withheld": "*"}
@@ -262,7 +262,7 @@ async def test_body__has_its_own_limit(front: Front, upstream: Upstream, host: H
         with contextlib.suppress(aiohttp.ClientError):
             async with http.put(f"{PLACE}/file?path=a", data=endless()) as answer:
                 assert (answer.status, await code_of(answer)) == (413, "too_large")
-    await asyncio.wait_for(host.cut.wait(), 5)
+    await asyncio.wait_for(host.cut.wait(), 30)
     assert host.seen == []
 
 
@@ -271,12 +271,12 @@ async def test_sender__that_leaves_leaves_no_whole_file(
 ) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"half"
-        await asyncio.wait_for(host.some.wait(), 5)
+        await asyncio.wait_for(host.some.wait(), 30)
         raise RuntimeError("left")
 
     with pytest.raises(aiohttp.ClientError):
         await http.put(f"{PLACE}/file?path=a", data=broken())
-    await asyncio.wait_for(host.cut.wait(), 5)
+    await asyncio.wait_for(host.cut.wait(), 30)
     assert host.seen == []
 
 

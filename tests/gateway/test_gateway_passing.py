@@ -104,7 +104,7 @@ async def test_absolute_target__is_not_followed(
     reader, writer = await asyncio.open_connection(base.host, base.port)
     line = f"GET http://127.0.0.1/internal/v1/x HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n"
     writer.write(line.encode())
-    assert b" 404 " in await asyncio.wait_for(reader.readline(), 5)
+    assert b" 404 " in await asyncio.wait_for(reader.readline(), 30)
     writer.close()
 
 
@@ -169,7 +169,7 @@ async def test_body__in_chunks_passes(http: aiohttp.ClientSession, upstream: Ups
 async def test_body__that_falls_silent_is_refused(front: Front, upstream: Upstream) -> None:
     async with front(idle_seconds=0.2) as http:
         reader, writer = await half_sent(http)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 30)
         writer.close()
     assert b" 400 " in answer.partition(b"\r\n")[0]
     assert b"silent" in answer
@@ -180,9 +180,9 @@ async def test_body__half_sent_by_who_left_is_never_taken_for_whole(
     http: aiohttp.ClientSession, upstream: Upstream
 ) -> None:
     _, writer = await half_sent(http)
-    await asyncio.wait_for(upstream.arrived.wait(), 5)
+    await asyncio.wait_for(upstream.arrived.wait(), 30)
     writer.close()
-    await asyncio.wait_for(upstream.left.wait(), 5)
+    await asyncio.wait_for(upstream.left.wait(), 30)
     assert upstream.seen == []
 
 

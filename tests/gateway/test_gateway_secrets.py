@@ -39,14 +39,14 @@ async def test_passing__tells_neither(
     async with watching(url, headers=GOOD) as viewer:
         await viewer.enter("a")
         await viewer.sees("a")
-    await asyncio.wait_for(host.left.wait(), 10)
+    await asyncio.wait_for(host.left.wait(), 30)
     protocols = (SUBPROTOCOL, KEY_SUBPROTOCOL + ENCODED)
     async with (
         aiohttp.ClientSession() as page,
         page.ws_connect(url, protocols=protocols) as socket,
     ):
         await socket.send_bytes(b"page")
-        assert await asyncio.wait_for(socket.receive_bytes(), 10) == b"page"
+        assert await asyncio.wait_for(socket.receive_bytes(), 30) == b"page"
     async with http.post(EXEC, json={"command": "ls"}) as answer:
         assert answer.status == 200
     assert host.seen[0]["headers"]["x-berth-ticket"] == TICKET
