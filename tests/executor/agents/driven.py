@@ -13,6 +13,7 @@ import msgspec
 
 from contracts.events import Event, kind_of
 from executor.agents.asks import Ask, Decision
+from executor.agents.inbox import TakenBack
 from executor.agents.profile import AgentOptions, Profile, load_profile
 from executor.agents.session import AgentSession
 from executor.agents.turn import TurnLimits, TurnResult
@@ -108,6 +109,13 @@ class Driven:
         self, *steps: dict[str, Any], limits: TurnLimits = LIMITS
     ) -> asyncio.Task[TurnResult]:
         return asyncio.create_task(self.turn(*steps, limits=limits))
+
+    def limit(self, limits: TurnLimits) -> None:
+        """From now on, for the turn that runs: it looks at its deadlines again at once."""
+        turn = self.session._turn
+        assert turn is not None
+        turn._limits = limits
+        self.session._inbox.put_nowait(TakenBack("nobody's"))
 
     async def pid_from(self, fifo: str) -> int:
         """Waits for a shell step to write its pid."""

@@ -14,23 +14,28 @@ from contracts.reasons import Reason
 from executor.agents.connection import UNREAD
 from executor.agents.profile import Quirks
 from executor.agents.turn import TurnLimits
-from tests.executor.agents.driven import Berth, state_of, wait_gone
+from tests.executor.agents.driven import DEADLINE, Berth, state_of, wait_gone
+from tests.fixtures.processes import met
 
 
 @pytest.mark.parametrize("hang", [True, "deaf"])
 async def test_watchdog__silence(berth: Berth, hang: bool | str) -> None:  # noqa: FBT001 - a case
+    hangs = berth.workspace / "hangs"
     async with berth.opened() as agent:
-        limits = TurnLimits(silence=0.3, grace=0.3)
-        result = await agent.turn({"text": "a"}, {"hang": hang}, limits=limits)
+        turn = agent.begin({"text": "a"}, {"hang": hang, "once": str(hangs)})
+        await met(hangs.exists, "it hangs")
+        # who is not deaf has the time to end its turn
+        agent.limit(TurnLimits(silence=0.3, grace=0.3 if hang == "deaf" else DEADLINE))
+        result = await turn
         assert (result.outcome, result.reason) == ("failed", Reason.AGENT_SILENT)
         assert (agent.session.processes == []) is (hang == "deaf")
 
 
 async def test_watchdog__an_open_question_is_not_silence(berth: Berth) -> None:
     async with berth.opened() as agent:
-        limits = TurnLimits(silence=0.3, duration=0.4, grace=0.3)
-        turn = agent.begin({"shell": "echo hi", "ask": True}, limits=limits)
+        turn = agent.begin({"shell": "echo hi", "ask": True})
         await agent.desk.asked.wait()
+        agent.limit(TurnLimits(silence=0.3, duration=0.4, grace=0.3))
         done, _ = await asyncio.wait([turn], timeout=1.0)
         assert not done
         await agent.session.cancel()
@@ -49,9 +54,9 @@ async def test_limits__duration(berth: Berth) -> None:
 
 async def test_cancel__mid_stream(berth: Berth) -> None:
     async with berth.opened() as agent:
-        turn = agent.begin({"text": "word " * 500, "delay": 0.02})
+        turn = agent.begin({"text": "word " * 1500, "delay": 0.02})
         await agent.desk.until("message.delta")
-        await agent.session.cancel()
+        await agent.session.cancel(grace=DEADLINE)
         result = await turn
         assert (result.outcome, result.reason) == ("canceled", Reason.CANCELED)
         assert result.text.startswith("word")
@@ -89,9 +94,10 @@ async def test_cancel__mid_permission(berth: Berth) -> None:
 
 
 async def test_cancel__deaf_agent_is_killed(berth: Berth) -> None:
+    hangs = berth.workspace / "hangs"
     async with berth.opened() as agent:
-        turn = agent.begin({"ignore_sigterm": True}, {"text": "a"}, {"hang": "deaf"})
-        await agent.desk.until("message.delta")
+        turn = agent.begin({"ignore_sigterm": True}, {"hang": "deaf", "once": str(hangs)})
+        await met(hangs.exists, "it is deaf")
         await agent.session.cancel(grace=0.2)
         assert (await turn).outcome == "canceled"
         assert agent.session.processes == []
@@ -124,23 +130,27 @@ async def test_end__a_killed_keeper_leaves_nobody(berth: Berth) -> None:
 
 async def test_pause__stops_every_process(berth: Berth) -> None:
     async with berth.opened() as agent:
-        turn = agent.begin({"text": "word " * 100, "delay": 0.01})
-        await agent.desk.until("message.delta")
+        os.mkfifo(berth.workspace / "pid")
+        os.mkfifo(berth.workspace / "gate")
+        turn = agent.begin({"shell": "echo $$ > pid; cat gate; true"})
+        await agent.pid_from("pid")
         agent.session.pause()
-        states = [state_of(pid) for pid in agent.session.processes]
-        assert set(states) == {"T"}
+        # each was told to, and does so when it has its turn
+        await met(lambda: {state_of(pid) for pid in agent.session.processes} == {"T"}, "all stand")
         agent.session.resume()
+        await asyncio.to_thread((berth.workspace / "gate").write_text, "")
         assert (await turn).outcome == "completed"
 
 
 async def test_pause__not_once_the_end_was_asked_for(berth: Berth) -> None:
+    hangs = berth.workspace / "hangs"
     async with berth.opened() as agent:
-        turn = agent.begin({"text": "a"}, {"hang": "deaf"})
-        await agent.desk.until("message.delta")
+        turn = agent.begin({"hang": "deaf", "once": str(hangs)})
+        await met(hangs.exists, "it is deaf")
         agent.session.pause()
+        await met(lambda: state_of(agent.session.processes[0]) == "T", "it stands still")
         canceling = asyncio.create_task(agent.session.cancel(grace=60))
-        while state_of(agent.session.processes[0]) == "T":  # noqa: ASYNC110 - the kernel's
-            await asyncio.sleep(0.01)
+        await met(lambda: state_of(agent.session.processes[0]) != "T", "it was woken")
         agent.session.pause()
         assert "T" not in map(state_of, agent.session.processes)
         await agent.session.end(grace=0)
@@ -170,7 +180,9 @@ async def test_cancel__an_agent_that_never_pauses_is_killed(berth: Berth) -> Non
 async def test_end__its_input_ends_first_and_what_was_unwritten_is_written(
     berth: Berth,
     stays: bool,  # noqa: FBT001 - a case
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("executor.agents.process.READ_OUT", DEADLINE)
     berth.profile = msgspec.structs.replace(
         berth.profile,
         command=[sys.executable, str(Path(__file__).with_name("curt_agent.py")), "end_turn"],
@@ -178,7 +190,7 @@ async def test_end__its_input_ends_first_and_what_was_unwritten_is_written(
         quirks=Quirks(stays_without_input=stays),
     )
     async with berth.opened() as agent:
-        await agent.session.end()
+        await agent.session.end(grace=DEADLINE)
         assert (berth.workspace / "written-at-the-end").exists() is not stays
 
 
