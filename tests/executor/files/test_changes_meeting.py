@@ -61,7 +61,7 @@ async def test_delete__never_of_what_was_written_after_it_looked(
     deleting = asyncio.create_task(
         files.delete(b"f", recursive=False, match=etag, withheld=NOTHING)
     )
-    await asyncio.to_thread(looked.wait, 5)
+    await asyncio.to_thread(looked.wait, 30)
     writing = asyncio.create_task(files.write(b"f", sent(b"new"), match=etag, withheld=NOTHING))
     writing.add_done_callback(lambda _: written.set())
     _, wrote = await asyncio.gather(deleting, writing, return_exceptions=True)
@@ -82,12 +82,12 @@ async def test_write__that_was_given_up_in_its_last_step_replaces_no_later_one(
     def held(new: NewFile, *where: Any) -> None:
         if not there.is_set():
             there.set()
-            go.wait(5)
+            go.wait(30)
         place(new, *where)
 
     monkeypatch.setattr(NewFile, "_place", held)
     given_up = asyncio.create_task(files.write(b"f", sent(b"1"), match=etag, withheld=NOTHING))
-    await asyncio.to_thread(there.wait, 5)
+    await asyncio.to_thread(there.wait, 30)
     given_up.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await given_up
@@ -104,7 +104,7 @@ async def test_write__that_was_given_up_in_its_last_step_replaces_no_later_one(
 
 
 async def settled(files: WorkspaceFiles, done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not done():
             await files.is_directory(b"")
 

@@ -188,7 +188,7 @@ async def test_directories__that_two_threads_make_at_once(
 
     def mkdir(path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         if path == b"a":
-            together.wait(10)
+            together.wait(30)
         make(path, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "mkdir", mkdir)

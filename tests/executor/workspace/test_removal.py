@@ -1,5 +1,6 @@
 """Trees that are removed, whatever their shape."""
 
+import itertools
 import os
 import resource
 from collections.abc import Generator
@@ -14,8 +15,12 @@ FEW_HANDLES = 64
 
 @pytest.fixture
 def few_handles() -> Generator[None]:
+    """So many are free, however many this process has open already."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_HANDLES, hard))
+    taken = {int(one.name) for one in Path("/proc/self/fd").iterdir()}
+    free = (number for number in itertools.count() if number not in taken)
+    limit = next(itertools.islice(free, FEW_HANDLES, None))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

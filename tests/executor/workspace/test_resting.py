@@ -22,13 +22,25 @@ def test_seen__waits_for_the_tick_of_the_last_write(handle: int) -> None:
     assert time.time_ns() - status.st_ctime_ns >= TICK_NS
 
 
-def test_seen__takes_the_file_as_it_is_after_the_wait(place: Path, handle: int) -> None:
+def test_seen__takes_the_file_as_it_is_after_the_wait(
+    place: Path, handle: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written while it is waited for, and rests when that is over."""
     before = os.fstat(handle)
-    (place / "f").write_bytes(b"more")
+    now = [before.st_ctime_ns]
+
+    def written(_: float) -> None:
+        (place / "f").write_bytes(b"more")
+        now[0] = os.fstat(handle).st_ctime_ns + TICK_NS
+
+    monkeypatch.setattr(time, "time_ns", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", written)
     status = Resting().seen(before, handle)
-    assert status is None or status.st_size == 4
+    assert status is not None
+    assert status.st_size == 4
 
 
-def test_seen__out_of_patience(handle: int) -> None:
-    os.utime(handle)
+def test_seen__out_of_patience(handle: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = os.fstat(handle).st_ctime_ns + 1
+    monkeypatch.setattr(time, "time_ns", lambda: moment)
     assert Resting(patience_ns=0).seen(os.fstat(handle), handle) is None
