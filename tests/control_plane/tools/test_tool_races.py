@@ -1,6 +1,7 @@
 """Calls that meet: the same one twice, an answer and the end of the wait for it."""
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID
 
 import asyncpg
@@ -32,16 +33,16 @@ def hold(name: str) -> Barrier:
     return barrier
 
 
-async def blocked(office: Office) -> None:
-    """Until somebody waits for a row's lock, or for a moment: without the guard nobody waits."""
-    for _ in range(40):
-        waits = await office.value(
+async def blocked(office: Office, passed: Callable[[], bool]) -> None:
+    """Until somebody waits for a row's lock, or has passed where without the guard nobody waits."""
+
+    async def waits() -> bool:
+        return passed() or await office.value(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             " AND datname = current_database()"
         )
-        if waits:
-            return
-        await asyncio.sleep(0.01)
+
+    await eventually(waits, "nobody waits for a lock, and nobody has passed")
 
 
 async def uses(at_work: Working, said: ToolAnswer) -> int:
@@ -67,7 +68,7 @@ async def test_ask_user__an_answer_at_the_end_of_its_time_is_used_once(
         await barrier.reached()
         request_id = await request_of(at_work)
         replying = asyncio.create_task(at_work.reply(request_id, through=replica))
-        await blocked(replica)
+        await blocked(replica, replying.done)
         barrier.release()
         said, _ = await asyncio.gather(asking, replying)
     assert (await uses(at_work, said) == 1) is guarded
@@ -128,7 +129,7 @@ async def test_call__the_same_one_twice_at_once(
             for through in (at_work.office, replica)
         ]
         await barrier.reached()
-        await blocked(replica)
+        await blocked(replica, lambda: barrier.come == 2)
         barrier.release()
         said = await asyncio.gather(*calls, return_exceptions=True)
     assert (not any(isinstance(one, BROKEN) for one in said)) is guarded
@@ -153,7 +154,7 @@ async def test_reply__two_at_once_begin_one_turn(
             for text, through in (("red", at_work.office), ("blue", replica))
         ]
         await barrier.reached()
-        await blocked(replica)
+        await blocked(replica, lambda: barrier.come == 2)
         barrier.release()
         done = await asyncio.gather(*replies, return_exceptions=True)
     assert (not any(isinstance(one, BROKEN) for one in done)) is guarded
@@ -171,7 +172,7 @@ async def test_finish__while_the_agent_says_that_it_is_blocked(
         await barrier.reached()
         entries = [at_work.berth.snapshot(), at_work.berth.finish()]
         finishing = asyncio.create_task(replica.report(at_work.berth, *entries))
-        await blocked(replica)
+        await blocked(replica, finishing.done)
         barrier.release()
         done = await asyncio.gather(calling, finishing, return_exceptions=True)
     broken = any(isinstance(one, BROKEN) for one in done)
