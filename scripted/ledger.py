@@ -56,12 +56,12 @@ class Books:
             exchange.end("server stopped", complete=False)
 
     def _close(self, exchange: "Exchange", line: Json, entry: Json | None) -> None:
-        with self._lock:
+        with self._lock:  # until it is written: what is open no more stands in both
             if self._open.pop(exchange.key, None) is None:
                 return
-        if entry is not None:
-            self._ledger.write(entry)
-        self._log.write(line)
+            if entry is not None:
+                self._ledger.write(entry)
+            self._log.write(line)
 
 
 class Exchange:

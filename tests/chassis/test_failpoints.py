@@ -56,7 +56,7 @@ async def test_hold__until_the_file_is_there(tmp_path: Path) -> None:
         await asyncio.sleep(0)
     assert not any(one.done() for one in held)
     go.touch()
-    await asyncio.wait_for(asyncio.gather(*held), 5)
+    await asyncio.wait_for(asyncio.gather(*held), 30)
 
 
 async def test_barrier__holds_until_released() -> None:
@@ -66,7 +66,7 @@ async def test_barrier__holds_until_released() -> None:
     await barrier.reached()
     assert not task.done()
     barrier.release()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
 
 
 def test_kill9__ends_the_process() -> None:

@@ -20,7 +20,7 @@ class Duty:
             raise RuntimeError("broken")
 
     async def reached(self, passes: int) -> None:
-        async with asyncio.timeout(5), self.passed:
+        async with asyncio.timeout(30), self.passed:
             await self.passed.wait_for(lambda: self.passes >= passes)
 
 
@@ -59,6 +59,6 @@ async def test_stop__ends_a_pass_under_way() -> None:
 
     loop = Loop("probe", 1, stuck, Metrics())
     loop.start()
-    await asyncio.wait_for(started.wait(), 5)
+    await asyncio.wait_for(started.wait(), 30)
     await loop.stop()
     assert ended.is_set()

@@ -58,13 +58,13 @@ async def test_stop__waits_for_what_is_under_way() -> None:
         app.release.set()
 
     async with (
-        serving(app, stop=stop, on_stop=on_stop) as url,
-        httpx.AsyncClient(trust_env=False) as http,
+        serving(app, stop=stop, on_stop=on_stop, graceful_seconds=30) as url,
+        httpx.AsyncClient(trust_env=False, timeout=30) as http,
     ):
         call = asyncio.create_task(http.get(url))
-        await asyncio.wait_for(app.asked.wait(), 5)
+        await asyncio.wait_for(app.asked.wait(), 30)
         stop.set()
-        assert (await asyncio.wait_for(call, 5)).status_code == 204
+        assert (await asyncio.wait_for(call, 30)).status_code == 204
     assert app.history == ["stopping", "answered", "shutdown"]
 
 
@@ -73,7 +73,7 @@ async def test_stop__does_not_wait_for_ever() -> None:
     async with serving(app, graceful_seconds=0) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        await asyncio.wait_for(app.asked.wait(), 5)
+        await asyncio.wait_for(app.asked.wait(), 30)
     writer.close()
     assert app.history == ["shutdown"]
     assert b"204" not in await reader.read()
@@ -89,18 +89,18 @@ async def test_head__that_does_not_arrive_ends_the_connection(
         slow, second = await asyncio.open_connection("127.0.0.1", port)
         second.write(b"GET / HTTP/1.1\r\nHost:")
         for reader, writer in ((silent, first), (slow, second)):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), 30) == b""
             writer.close()
 
 
 async def test_head__in_time_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEAD_SECONDS", 1.0)  # enough for a busy machine
     app = Slow()
-    async with serving(app) as url, httpx.AsyncClient(trust_env=False) as http:
+    async with serving(app) as url, httpx.AsyncClient(trust_env=False, timeout=30) as http:
         call = asyncio.create_task(http.get(url))
-        await asyncio.wait_for(app.asked.wait(), 5)
+        await asyncio.wait_for(app.asked.wait(), 30)
         asyncio.get_running_loop().call_later(1.5, app.release.set)  # well beyond the head's time
-        assert (await asyncio.wait_for(call, 5)).status_code == 204
+        assert (await asyncio.wait_for(call, 30)).status_code == 204
 
 
 CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
@@ -111,7 +111,7 @@ async def answered_early(url: str) -> tuple[asyncio.StreamReader, asyncio.Stream
     """A connection whose request is answered, and whose body goes on."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     writer.write(POST + CHUNK)
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert b" 204 " in head
     return reader, writer
 
@@ -120,13 +120,16 @@ async def sent_until_cut(writer: asyncio.StreamWriter, most: int) -> int:
     for sent in range(0, most, len(CHUNK)):
         try:
             writer.write(CHUNK)
-            await asyncio.wait_for(writer.drain(), 5)
+            await asyncio.wait_for(writer.drain(), 30)
         except ConnectionError:
             return sent
     return most
 
 
-async def test_body__that_goes_on_after_its_answer_is_cut_off() -> None:
+async def test_body__that_goes_on_after_its_answer_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 60.0)  # what it sends decides, no time
     app = Slow()
     app.release.set()
     most = 256 * server.UNREAD_BYTES
@@ -144,7 +147,7 @@ async def test_body__that_falls_silent_after_its_answer_is_cut_off(
     app.release.set()
     async with serving(app) as url:
         reader, writer = await answered_early(url)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 
@@ -160,9 +163,9 @@ async def test_body__that_ends_after_its_answer_keeps_its_connection(
         app.release.clear()
         app.asked.clear()
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        await asyncio.wait_for(app.asked.wait(), 5)
+        await asyncio.wait_for(app.asked.wait(), 30)
         asyncio.get_running_loop().call_later(1.5, app.release.set)  # well beyond the body's time
-        assert b" 204 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert b" 204 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
         writer.close()
 
 
@@ -187,20 +190,19 @@ async def test_answer__that_is_not_taken_holds_no_connection_for_ever(
         given_up.set()  # the server closes it then, with much to be taken yet
 
     async with serving(flood, graceful_seconds=0) as url:
-        before = sockets()
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            await asyncio.wait_for(given_up.wait(), 10)
-            await met(lambda: sockets() == before + 1, "the client's alone is left")
+            await asyncio.wait_for(given_up.wait(), 30)
+            ends = port, client.getsockname()[1]
+            await met(lambda: not is_held(*ends), "the client's alone is left")
 
 
-def sockets() -> int:
-    """Of this process, in which the server is."""
-    found = 0
-    for one in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # by which they were listed
-            found += str(one.readlink()).startswith("socket:")
-    return found
+def is_held(port: int, client: int) -> bool:
+    """Whether a process has the server's end of that connection."""
+    pair = f":{port:04X}", f":{client:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any((row[1][8:], row[2][8:]) == pair and row[9] != "0" for row in rows)
 
 
 async def test_socket__left_by_a_killed_server_is_replaced(tmp_path: Path) -> None:

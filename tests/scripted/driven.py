@@ -20,7 +20,7 @@ from acp.schema import (
     RequestPermissionResponse,
 )
 
-DEADLINE = 20
+DEADLINE = 30
 ROOT = Path(__file__).parents[2]
 
 

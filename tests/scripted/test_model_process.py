@@ -78,7 +78,7 @@ def test_scenario__a_wrong_file_stops_the_start(tmp_path: Path, content: str, sa
     scenario = tmp_path / "scenario.json"
     scenario.write_text(content)
     argv = [sys.executable, "-m", "scripted.model_server", "--scenario", str(scenario)]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert said in done.stderr
 
@@ -139,13 +139,13 @@ def test_sigterm__books_what_is_still_open(tmp_path: Path) -> None:
     asked = request_of("/v1/messages", script(reply), stream=True)
     with running_model(tmp_path) as model:
         with (
-            httpx.Client(base_url=model.url, trust_env=False, timeout=20) as client,
+            httpx.Client(base_url=model.url, trust_env=False, timeout=30) as client,
             client.stream("POST", "/v1/messages", json=asked) as answer,
         ):
             lines = answer.iter_lines()
             next(lines)
             model.process.send_signal(signal.SIGTERM)
-            assert model.process.wait(10) == 0
+            assert model.process.wait(30) == 0
         [entry], [line] = model.ledger(), model.log()
         assert line["ended"] == "server stopped"
         assert (entry["complete"], entry["input_tokens"]) == (False, 7)
