@@ -65,6 +65,6 @@ def seeks() -> bool:
     for task in Path("/proc/self/task").iterdir():
         try:
             calls.append((task / "syscall").read_text().split()[0])
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
     return str(LSEEK) in calls

@@ -96,7 +96,7 @@ class Outside:
     def of(self, kind: type[Any]) -> list[Any]:
         return [entry for entry in self.entries if isinstance(entry, kind)]
 
-    async def until(self, met: Callable[[], Any], *, deadline: float = 20.0) -> Any:
+    async def until(self, met: Callable[[], Any], *, deadline: float = 30.0) -> Any:
         """What it gives, once a request has made it something."""
         async with asyncio.timeout(deadline):
             while not (found := met()):

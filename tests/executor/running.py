@@ -47,7 +47,7 @@ from executor.settings import Settings
 from executor.status import ENDED
 from tests.executor.outside import Outside
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def settings_at(place: Path, **changes: Any) -> Settings:
@@ -76,7 +76,7 @@ class Running:
         self._client = ServiceClient("http://executor", uds=socket, target="executor")
 
     async def status(self) -> ExecutorStatus:
-        return await self._client.call(EXECUTOR_STATUS, Empty())
+        return await self._client.call(EXECUTOR_STATUS, Empty(), deadline=DEADLINE)
 
     async def phase(self, wanted: ExecutorPhase) -> ExecutorStatus:
         async with asyncio.timeout(DEADLINE):
@@ -91,10 +91,11 @@ class Running:
 
     async def deliver(self, *commands: AnyCommand) -> list[UUID]:
         body = Deliver(epoch=self.epoch, commands=list(commands))
-        return (await self._client.call(EXECUTOR_DELIVER, body)).done
+        return (await self._client.call(EXECUTOR_DELIVER, body, deadline=DEADLINE)).done
 
     async def supersede(self) -> None:
-        await self._client.call(EXECUTOR_SUPERSEDE, Supersede(epoch=self.epoch))
+        body = Supersede(epoch=self.epoch)
+        await self._client.call(EXECUTOR_SUPERSEDE, body, deadline=DEADLINE)
 
     async def upkeep(self, endpoint: Endpoint[AskWorkspace, WorkspaceState]) -> WorkspaceState:
         """Raises `CallFailed`."""
@@ -165,7 +166,7 @@ def run_spec(*steps: dict[str, Any], **changes: Any) -> RunSpec:
         attempt=1,
         agent="scripted",
         prompt=f"please {script}",
-        save_deadline_seconds=10.0,
+        save_deadline_seconds=60.0,
         cancel_grace_seconds=2.0,
     )
     return msgspec.structs.replace(known, **changes)

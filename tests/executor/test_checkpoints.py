@@ -11,6 +11,7 @@ from contracts.spool import SnapshotCommitted
 from tests.executor.agents.driven import state_of
 from tests.executor.outside import Outside
 from tests.executor.running import DEADLINE, Running, running
+from tests.fixtures.processes import met
 
 STEPS = ({"shell": "echo $PPID > pid"}, {"text": "word " * 40, "delay": 0.01})
 
@@ -39,12 +40,15 @@ class Reading:
 
 
 async def test_checkpoint__the_agent_stands_still_while_its_files_are_read(
-    place: Path, outside: Outside
+    place: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("executor.services.holding.HOLD_SECONDS", 3600.0)
     reading = Reading()
     async with running(place, outside, checkpoint_interval_seconds=0.001) as executor:
         await executor.start(*STEPS)
-        assert state_of(await reading.agent(executor)) == "T"
+        agent = await reading.agent(executor)
+        # it was told to, and does so when it has its turn
+        await met(lambda: state_of(agent) == "T", "it stands still")
         reading.go_on()
         assert (await executor.finish()).state == "succeeded"
 

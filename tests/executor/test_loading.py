@@ -27,14 +27,17 @@ from executor.services.frontage import Frontage
 from executor.services.loading import load_attempts
 from executor.spool import host_boot_id
 from tests.executor.outside import Outside
-from tests.executor.running import Running, run_spec, running, settings_at
+from tests.executor.running import DEADLINE, Running, run_spec, running, settings_at
 
 
-async def test_command__that_comes_before_waits(place: Path, outside: Outside) -> None:
+async def test_command__that_comes_before_waits(
+    place: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.services.commands.READY_SECONDS", DEADLINE)
     released = threading.Event()
 
     def hold() -> None:
-        released.wait(20)
+        released.wait(DEADLINE)
 
     await load_attempts()
     arm("loading.before_import", hold)

@@ -120,7 +120,7 @@ async def test_acknowledge__drained_files_go_and_the_numbers_stay(place: Path) -
     await spool.acknowledge(3)
     assert spool.pending == 2
     await spool.acknowledge(5)
-    await asyncio.wait_for(spool.drained(), 5)
+    await asyncio.wait_for(spool.drained(), 30)
     assert not list((place / "spool").glob("*.seg"))
     await spool.close()
     again = await opened(place)
@@ -134,11 +134,11 @@ async def test_append__a_full_spool_holds_back_events_but_not_the_end(place: Pat
     await spool.append(event("x" * 100_000))
     held = asyncio.create_task(spool.append(event("held")))
     await asyncio.wait_for(
-        spool.append(StopFailed(seq=UNNUMBERED, at=NOW, reason="passes")), timeout=5
+        spool.append(StopFailed(seq=UNNUMBERED, at=NOW, reason="passes")), timeout=30
     )
     assert not held.done()
     await spool.acknowledge(2)
-    assert await asyncio.wait_for(held, 5) == 3
+    assert await asyncio.wait_for(held, 30) == 3
     await spool.close()
 
 
@@ -156,7 +156,7 @@ async def test_append__a_disk_that_refuses_is_tried_again(
         sync(descriptor)
 
     monkeypatch.setattr("os.fdatasync", full)
-    assert await asyncio.wait_for(spool.append(event("kept")), 5) == 1
+    assert await asyncio.wait_for(spool.append(event("kept")), 30) == 1
     assert await texts(spool) == [(1, "kept")]
     await spool.close()
 

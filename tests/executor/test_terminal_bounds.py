@@ -21,6 +21,7 @@ from executor.terminals.kept import Kept, Whose
 from tests.executor.outside import Outside
 from tests.executor.running import Running, running
 from tests.executor.seeing import See, executor, see
+from tests.fixtures.deadlines import eventually
 from tests.fixtures.processes import alive, gone, met, number_in
 
 __all__ = ["executor", "see"]
@@ -122,10 +123,7 @@ async def test_terminals_that_ended_unseen__make_room(
             return True
 
         # it is the keeper's end that counts, and nobody tells of that
-        tries = 0
-        while not await opens():
-            tries += 1
-            assert tries < 100
+        await eventually(opens, "the third is opened")
         async with see(terminal="b") as viewer:
             await viewer.enter("echo sti''ll $$\r")
             await viewer.sees(f"still {second}")

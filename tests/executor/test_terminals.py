@@ -1,5 +1,6 @@
 """Terminals of a real executor: real PTYs and shells, over its socket."""
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -63,7 +64,10 @@ async def test_resize__reaches_the_program_and_the_other_viewers(
         await one.sees("45 123")
 
 
-async def test_resize_storm__is_a_few_resizes(executor: Running, see: See) -> None:
+async def test_resize_storm__is_a_few_resizes(
+    executor: Running, see: See, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.terminals.terminal.RESIZE_SECONDS", 1.0)
     async with see() as viewer:
         await viewer.enter("n=0; trap 'n=$((n+1))' WINCH; echo rea''dy\r")
         await viewer.sees("ready")
@@ -177,7 +181,7 @@ async def test_readers__leave_places_to_writers(place: Path, outside: Outside, s
 
 async def test_message__that_is_none_ends_its_sender_alone(executor: Running, see: See) -> None:
     async with see() as good, see() as bad:
-        await bad.socket.send('{"type":"resize","columns":-1,"rows":3}', within=5)
+        await bad.socket.send('{"type":"resize","columns":-1,"rows":3}', within=30)
         closed = await bad.is_closed()
         assert closed.code == CloseCode.BAD_MESSAGE
         assert "columns" in closed.reason
@@ -198,8 +202,8 @@ async def test_exit__is_told_with_its_code_and_the_next_one_is_new(
 
 async def test_exit__that_nobody_saw_is_told_to_the_next(executor: Running, see: See) -> None:
     async with see() as viewer:
-        await viewer.enter("echo $$ > pid; exec sh -c 'read x; echo bye; exit 3'\r")
-        await viewer.sees("exit 3")
+        await viewer.enter("exec sh -c 'echo rea\"\"dy; read x; echo bye; exit 3'\r")
+        await viewer.sees("ready")
         await viewer.enter("x\r")
     async with see() as viewer:
         assert (await viewer.is_told(Exited)).exit_code == 3
@@ -244,9 +248,11 @@ async def test_activity__keeps_the_worker_from_being_idle_and_is_saved(
         await viewer.sees("")
         while ((await executor.status()).idle_seconds or 0) < 0.3:
             continue
+        began = time.monotonic()
         await viewer.enter("echo wo''rk > made; echo do''ne\r")
         await viewer.sees("done")
-        assert ((await executor.status()).idle_seconds or 0) < 0.3
+        idle = (await executor.status()).idle_seconds or 0
+        assert idle <= time.monotonic() - began, "since then at most"
     await executor.stop()
     await executor.phase(ExecutorPhase.STOPPED)
     assert executor.outside.of(SnapshotCommitted)[-1].snapshot.files == 1
