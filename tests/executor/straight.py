@@ -31,6 +31,8 @@ class Straight(Relay):
         super().__init__(NOWHERE, "straight")
         self.asked: Counter[str] = Counter()
         """Calls for URLs."""
+        self.uploads: dict[str, str] = {}
+        """Of each key the MD5 of what goes there: another key may be asked for the same."""
         self._objects = _StraightCalls(url)
         self._signer = signer
         self.prefix = prefix
@@ -49,6 +51,7 @@ class Straight(Relay):
 
     def _upload(self, ask: UploadAsk) -> Signed:
         key = f"{self.prefix}/{ask.purpose}/{uuid4().hex}"
+        self.uploads[key] = ask.md5
         made = self._signer.presign_put(key, length=ask.length, md5_base64=ask.md5)
         return Signed(key=key, url=made.url, headers=made.headers)
 

@@ -87,13 +87,15 @@ def tree(way: Way) -> list[Line]:
     return canonical(root)
 
 
-def from_dice(seed: int) -> Callable[[Asked], Breaks | None]:
-    """Never so often in a row that giving up would be right."""
+def from_dice(seed: int, uploads: dict[str, str]) -> Callable[[Asked], Breaks | None]:
+    """Never so often in a row that giving up would be right, at whatever keys it is tried."""
     dice, row = random.Random(seed), Counter[str]()
 
     def breaks(asked: Asked) -> Breaks | None:
-        fault = dice.choices(SOMETIMES, WEIGHTS)[0] if row[asked.path] < MOST_IN_A_ROW else None
-        row[asked.path] = row[asked.path] + 1 if fault else 0
+        _, bucket, key = asked.path.split("/", 2)
+        what = uploads[key] if asked.method == "PUT" else f"{bucket}/{key}"
+        fault = dice.choices(SOMETIMES, WEIGHTS)[0] if row[what] < MOST_IN_A_ROW else None
+        row[what] = row[what] + 1 if fault else 0
         return fault
 
     return breaks
@@ -101,7 +103,7 @@ def from_dice(seed: int) -> Callable[[Asked], Breaks | None]:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_store__that_fails_more_often_than_not(way: Way, tree: list[Line], seed: int) -> None:
-    way.proxy.breaks = from_dice(seed)
+    way.proxy.breaks = from_dice(seed, way.relay.uploads)
     saved = await way.save()
     await way.restore(saved)
     assert canonical(way.disk.root) == tree
@@ -145,9 +147,14 @@ async def test_restore__gives_up_in_bounds_and_the_next_one_succeeds(
 
 @pytest.mark.parametrize("fault", ["silent", "stalled"])
 async def test_stall__ends_by_its_deadline_and_is_tried_again(
-    way: Way, tree: list[Line], fault: Breaks, monkeypatch: pytest.MonkeyPatch
+    way: Way, fault: Breaks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deadline of an object is long: here it is short, and the stall is without end."""
+    """The deadline of an object is long: here it is short, as the objects are, and the stall is
+    without end."""
+    make_odd_tree(way.disk.root)
+    await way.save()
+    (way.disk.root / "second").write_text("in a pack of its own")
+    tree = canonical(way.disk.root)
     monkeypatch.setattr("executor.relay.OBJECT_SECONDS", 1.0)
     once = set[str]()
 
