@@ -5,8 +5,11 @@ The names are read from the source, so that a new failpoint is tried without bei
 
 import asyncio
 import hashlib
+import os
 import re
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -115,7 +118,9 @@ async def test_run__killed_at_every_step(
     before = outside.head
     assert before
     spec_id = uuid4()
-    async with process(place, outside, failpoints=f"{name}=kill9") as known:
+    # however long it takes, what is saved is what it leaves in the end
+    later = {"checkpoint_interval_seconds": 3600.0}
+    async with process(place, outside, failpoints=f"{name}=kill9", **later) as known:
         if name not in BEFORE_COMMANDS:
             await known.phase(ExecutorPhase.READY)
             await known.start(*STEPS, run_id=spec_id)
@@ -143,25 +148,31 @@ def is_over(pid: int) -> bool:
 async def test_run__killed_while_its_agent_stands_still(
     place: Path, outside: Outside, workspace: Path, head: list[Line]
 ) -> None:
-    """What is stopped for a checkpoint does not hear that the executor is gone."""
+    """What is stopped for a checkpoint does not hear that the executor is gone. Its keeper, which
+    would kill it in the end, is stopped too: whoever comes next has to do it."""
     spec_id = uuid4()
+    stop = "read _ _ _ keeper _ < /proc/$PPID/stat; kill -STOP $keeper; echo $PPID $keeper > pids"
     fast = {"checkpoint_interval_seconds": 0.001}
     async with process(place, outside, failpoints="save.before_scan=kill9", **fast) as known:
         await known.phase(ExecutorPhase.READY)
-        await known.start({"shell": "echo $PPID > pid"}, {"hang": True}, run_id=spec_id)
+        await known.start({"shell": stop}, {"hang": True}, run_id=spec_id)
         assert await known.gone() == -9
-    agent = int((workspace / "pid").read_text())
+    agent, keeper = map(int, (workspace / "pids").read_text().split())
 
     async def stands() -> bool:
         return state_of(agent) == "T"
 
-    # it was told to, and does so when it has its turn; its keeper would kill it after 5 s
-    await eventually(stands, "it stands still", within=4)
-    async with process(place, outside) as known:
-        await known.phase(ExecutorPhase.READY)
-        # not even stopped: whoever goes on has the workspace for itself
-        assert is_over(agent)
-        await recovered(place, outside, known, spec_id)
+    try:
+        # it was told to, and does so when it has its turn
+        await eventually(stands, "it stands still")
+        async with process(place, outside) as known:
+            await known.phase(ExecutorPhase.READY)
+            # not even stopped: whoever goes on has the workspace for itself
+            assert is_over(agent)
+            await recovered(place, outside, known, spec_id)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(keeper, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("name", RESTORING)
