@@ -29,8 +29,10 @@ async def administrator(office: Office) -> UUID:
     )
 
 
-async def met(point: str, *works: Coroutine[Any, Any, object]) -> list[object | BaseException]:
-    arm(point, Crowd(len(works)).action)
+async def met(
+    point: str, *works: Coroutine[Any, Any, object], guarded: bool
+) -> list[object | BaseException]:
+    arm(point, Crowd(len(works), all_come=not guarded).action)
     try:
         return await asyncio.gather(*works, return_exceptions=True)
     finally:
@@ -47,6 +49,7 @@ async def test_administrators__who_unmake_each_other_leave_one(
             "administrators.locked",
             Installation(office.database).unmake_administrator(other, by=one),
             Installation(replica.database).unmake_administrator(one, by=other),
+            guarded=guarded,
         )
     left = await office.value("SELECT count(*) FROM users WHERE administrator")
     assert left == (1 if guarded else 0)
@@ -66,6 +69,7 @@ async def test_manager__of_two_changes_to_what_was_read_one_is_stale(
                 Installation(at.database).patch(host.id, PatchManager(warm=warm), version=1, by=by)
                 for at, warm in ((office, 1), (replica, 2))
             ),
+            guarded=guarded,
         )
     stale = [error.code for error in done if isinstance(error, BerthError)]
     assert stale == ([Code.VERSION_CONFLICT] if guarded else [])

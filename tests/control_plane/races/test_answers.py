@@ -32,7 +32,7 @@ async def test_reply__two_people_at_once_on_two_replicas(
         no = asyncio.create_task(
             replica.human_loop.reply(ask.ask_id, Reply(decision="reject"), by=uuid4())
         )
-        await blocked(office)
+        await blocked(office, no)
         barrier.release()
         outcomes = await asyncio.gather(yes, no, return_exceptions=True)
     assert (outcomes == [False, True]) is guarded

@@ -83,8 +83,8 @@ async def test_workers__a_hundred_starts_never_exceed_the_limit(
         await sent(office, project, STARTS // len(projects), by=by)
     hosts = [await office.host() for _ in range(8)]
     with perhaps_without(*LOCKS, guarded=guarded):
-        arm("claim.candidates", Crowd(len(hosts)).action)
-        arm("rooms.locked", Crowd(len(hosts)).action)
+        arm("claim.candidates", Crowd(len(hosts), all_come=True).action)
+        arm("rooms.locked", Crowd(len(hosts), all_come=not guarded).action)
         given = await claims_at_once([office, replica], hosts)
     disarm_all()
     live = await office.value(LIVE)
@@ -106,7 +106,7 @@ async def test_runs__a_hundred_at_once_are_accepted_up_to_the_limit(
     await limit(office, subject, project if subject == "project" else by, **{name: LIMIT})
     sessions = [await office.session(project) for _ in range(STARTS)]
     with perhaps_without(*LOCKS, guarded=guarded):
-        arm("admission.locked", Crowd(8).action)
+        arm("admission.locked", Crowd(8, all_come=not guarded).action)
         tasks = [
             asyncio.create_task(send([office, replica][n % 2], session, by))
             for n, session in enumerate(sessions)

@@ -1,12 +1,14 @@
 """Interleavings on a session's line, forced by barriers, each seen to break without its guard."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from chassis.failpoints import arm, disarm_all
-from tests.fixtures.barriers import Barrier
+from tests.fixtures.barriers import Barrier, Crowd
+from tests.fixtures.deadlines import eventually
 from tests.fixtures.guards import STREAM_LOCK, both, perhaps_without, query
 from tests.fixtures.office import Office
 
@@ -27,16 +29,17 @@ def hold(name: str) -> Barrier:
     return barrier
 
 
-async def blocked(office: Office) -> None:
-    """Until somebody waits for a row's lock, or for a moment: without the guard nobody waits."""
-    for _ in range(40):
-        waits = await office.value(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND datname = current_database()"
-        )
-        if waits:
-            return
-        await asyncio.sleep(0.01)
+async def blocked(office: Office, task: asyncio.Task[Any]) -> None:
+    """Until it waits for a row's lock, or is done: without the guard it may not have to wait."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    )
+
+    async def stands() -> bool:
+        return task.done() or await office.value(query) > 0
+
+    await eventually(stands, "nobody waits for a lock")
 
 
 async def healthy(office: Office, session: UUID, *tasks: asyncio.Task[object]) -> bool:
@@ -69,7 +72,7 @@ async def test_enqueue__while_finish_holds_the_row(office: Office, *, guarded: b
         finishing = asyncio.create_task(office.report(berth, berth.snapshot(), berth.finish()))
         await held(barrier)
         sending = asyncio.create_task(office.send(session, "next"))
-        await blocked(office)
+        await blocked(office, sending)
         barrier.release()
         assert await healthy(office, session, finishing, sending) is guarded
     if guarded:
@@ -86,10 +89,7 @@ async def test_finish__while_the_next_is_canceled(office: Office, *, guarded: bo
         canceling = asyncio.create_task(office.runs.cancel(second))
         await held(barrier)
         finishing = asyncio.create_task(office.report(berth, berth.snapshot(), berth.finish()))
-        if guarded:
-            await blocked(office)
-        else:
-            await finishing
+        await blocked(office, finishing)
         barrier.release()
         assert await healthy(office, session, canceling, finishing) is guarded
     if guarded:
@@ -106,7 +106,7 @@ async def test_cancel__of_the_one_that_is_being_promoted(office: Office, *, guar
         one = asyncio.create_task(office.runs.cancel(first))
         await held(barrier)
         two = asyncio.create_task(office.runs.cancel(second))
-        await blocked(office)
+        await blocked(office, two)
         barrier.release()
         assert await healthy(office, session, one, two) is guarded
     if guarded:
@@ -124,13 +124,10 @@ async def test_claim__two_claimers_on_one_session(office: Office, *, guarded: bo
         await office.send(session)
         free = query("lock_free_streams", "FOR UPDATE OF s SKIP LOCKED", "")
         with perhaps_without(free, guarded=guarded):
-            barrier = hold("claim.locked")
-            claiming = [asyncio.create_task(office.claim_all(host)) for host in hosts]
-            await barrier.reached()
-            await blocked(office)
-            disarm_all()
-            barrier.release()
+            arm("claim.locked", Crowd(len(hosts), all_come=True).action)
+            claiming = [office.claim_all(host) for host in hosts]
             outcomes = await asyncio.gather(*claiming, return_exceptions=True)
+            disarm_all()
         given = [run for outcome in outcomes if isinstance(outcome, list) for run in outcome]
         mine = [run for run in given if run.worker.session_id == session]
         broken += any(isinstance(outcome, Exception) for outcome in outcomes)
