@@ -58,7 +58,7 @@ async def test_presigned_put__binds_length_and_md5(object_store: ObjectStore) ->
     names = parse_qs(urlsplit(signed.url).query)["X-Amz-SignedHeaders"][0].split(";")
     assert {"content-length", "content-md5"} <= set(names)
     assert signed.headers == {"Content-Length": str(len(BODY)), "Content-MD5": md5(BODY)}
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         wrong = await http.put(signed.url, content=BODY[::-1], headers=signed.headers)
         longer = await http.put(
             signed.url,
@@ -75,7 +75,7 @@ async def test_presigned_get__gives_the_object_for_a_while(object_store: ObjectS
     await object_store.put("read/x", BODY)
     signed = object_store.presign_get("read/x", expires=86_400)
     assert parse_qs(urlsplit(signed.url).query)["X-Amz-Expires"] == ["900"]
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         assert (await http.get(signed.url)).content == BODY
 
 

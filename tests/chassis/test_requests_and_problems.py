@@ -54,7 +54,10 @@ async def http() -> AsyncGenerator[httpx.AsyncClient]:
         body_limit=2000,
         cors_origins=["https://portal.example"],
     )
-    async with serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with (
+        serving(app) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client,
+    ):
         yield client
 
 

@@ -86,7 +86,7 @@ def test_run__detached(up: Up) -> None:
 
 
 def test_run__longer_than_waited_for(up: Up) -> None:
-    done = up.run("run", "--agent", "scripted", "--wait", "1", script({"sleep": 60}))
+    done = up.run("run", "--agent", "scripted", "--wait", "1", script({"sleep": 600}))
     assert done.code == Exit.STILL_RUNNING
     run_id = done.err.split("berth stop ")[1].split("`")[0]
     assert up.run("stop", run_id).code == Exit.OK
@@ -97,11 +97,11 @@ def test_run__longer_than_waited_for(up: Up) -> None:
 
 
 def test_run__left_with_ctrl_c(up: Up) -> None:
-    long = script({"text": "Hello.\n"}, {"sleep": 60})
+    long = script({"text": "Hello.\n"}, {"sleep": 600})
     with up.begun("run", "--agent", "scripted", long) as process:
         read_until(process, "Hello.")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == Exit.INTERRUPTED
     assert "the run goes on" in said
     run_id = said.split("berth stop ")[1].split("`")[0]

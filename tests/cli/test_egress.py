@@ -51,6 +51,7 @@ def app_of(up: Up) -> dict[str, Any]:
         json={"name": "shut", "agent": "scripted"},
         headers={"Authorization": f"Bearer {made['key']}"},
         trust_env=False,
+        timeout=30,
     )
     assert answer.status_code == 201, answer.text
     return answer.json()

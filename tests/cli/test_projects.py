@@ -41,9 +41,29 @@ def test_files__there_and_back(up: Up, tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["back.md", "guide.md"]
 
 
-def test_put__what_is_no_file(up: Up, tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none"):
-        done = up.run("projects", "files", "put", str(path))
-        assert done.code == Exit.USAGE, done.err
+def test_put__a_tree_all_of_it_or_nothing(up: Up, tmp_path: Path) -> None:
+    source = tmp_path / "guides"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "a.md").write_bytes(b"a")
+    (source / "run.sh").write_bytes(b"b")
+    (source / "run.sh").chmod(0o755)
+    done = up.run("projects", "files", "put", str(source))
+    assert (done.code, done.out) == (Exit.OK, "Wrote 2 files to guides.\n"), done.err
+    target = tmp_path / "back"
+    assert up.run("projects", "files", "get", "guides/deep/a.md", str(target)).code == Exit.OK
+    assert target.read_bytes() == b"a"
+    assert up.run("projects", "files", "put", str(source), "--new").code == Exit.USAGE
+    (source / "link").symlink_to("run.sh")
+    (source / "deep" / "a.md").write_bytes(b"changed")
+    refused = up.run("projects", "files", "put", str(source))
+    assert (refused.code, "link" in refused.err) == (Exit.USAGE, True)
+    assert up.run("projects", "files", "get", "guides/deep/a.md", str(target)).code == Exit.OK
+    assert target.read_bytes() == b"a"
+    assert up.run("projects", "files", "rm", "guides").code == Exit.OK
+
+
+def test_put__what_is_not_there(up: Up, tmp_path: Path) -> None:
+    done = up.run("projects", "files", "put", str(tmp_path / "none"))
+    assert (done.code, "none" in done.err) == (Exit.USAGE, True)
     bad = up.run("projects", "files", "rm", "../x")
     assert (bad.code, "plain_parts" in bad.err) == (Exit.USAGE, True)

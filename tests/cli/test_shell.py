@@ -39,6 +39,8 @@ class Front:
     told: list[dict[str, Any]] = field(default_factory=list)
     asked: dict[str, Any] = field(default_factory=dict)
     answer: dict[str, Any] = field(default_factory=dict)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when all that a terminal's viewer had sent has come."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -89,6 +91,7 @@ class Front:
                 await send({"type": "websocket.close", "code": 1000, "reason": "over"})
                 return
             await send({"type": "websocket.send", "bytes": b"<" + message["bytes"] + b">"})
+        self.left.set()
 
 
 class Own:
@@ -98,6 +101,7 @@ class Own:
         self.master, slave = os.openpty()
         os.set_blocking(self.master, False)
         self.resize(30, 100)
+        self.before = termios.tcgetattr(self.master)
         self.shown = b""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli", "shell", str(SESSION), "--url", url, *more],
@@ -165,6 +169,7 @@ async def test_detach_key__leaves_and_is_not_sent(front: Front, url: str) -> Non
     code, said = await own.ends()
     assert code == 0
     assert "berth shell" in said
+    await asyncio.wait_for(front.left.wait(), 30)
     assert front.typed == b"x"
     assert "terminal=build" in front.queries[0]
     assert "mode=read" in front.queries[0]
@@ -186,11 +191,10 @@ async def test_restart__is_connected_again_and_input_is_not_repeated(
 async def test_refusal__is_told_and_the_terminal_is_as_it_was(front: Front, url: str) -> None:
     front.problem = Code.WORKER_NOT_RUNNING
     own = Own(url)
-    before = termios.tcgetattr(own.master)
     code, said = await own.ends()
     assert code == 7
     assert "no running worker" in said
-    assert termios.tcgetattr(own.master)[3] == before[3] | termios.ECHO | termios.ICANON
+    assert termios.tcgetattr(own.master)[3] == own.before[3] | termios.ECHO | termios.ICANON
 
 
 async def test_exec__gives_output_and_code(front: Front, url: str) -> None:

@@ -104,7 +104,7 @@ def test_stop__saves_and_stops(up: Up, session: str) -> None:
 
 
 def test_stop__while_a_run_is_live(up: Up) -> None:
-    steps = script({"text": "begun\n"}, {"shell": "sleep 20"})
+    steps = script({"text": "begun\n"}, {"shell": "sleep 600"})
     (run,) = up.run("run", "--agent", "scripted", "--detach", "--json", steps).json()
     try:
         refused = up.run("workers", "stop", run["session_id"])

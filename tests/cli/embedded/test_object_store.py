@@ -30,7 +30,7 @@ async def store(tmp_path: Path) -> AsyncGenerator[EmbeddedObjectStore]:
 def client(server: EmbeddedObjectStore, folder: Path, *, secret: str = "") -> ObjectStore:
     secrets = folder / "secrets"
     key, own = read_secret(secrets / "access"), read_secret(secrets / "secret")
-    return ObjectStore(server.endpoint, BUCKET, key, secret or own, deadline=5)
+    return ObjectStore(server.endpoint, BUCKET, key, secret or own, deadline=30)
 
 
 def command_line(server: EmbeddedObjectStore) -> str:
@@ -79,7 +79,7 @@ async def test_start__sweeps_what_a_kill_in_the_middle_of_an_upload_left(
     md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
     signed = client(store, tmp_path).presign_put("half", length=len(body), md5_base64=md5)
     with half_sent(signed, body):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not list(bucket.iterdir()):  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.01)
         identity = store.process.identity
@@ -96,7 +96,7 @@ async def test_start__sweeps_what_a_kill_in_the_middle_of_an_upload_left(
 @contextlib.contextmanager
 def half_sent(signed: PresignedUrl, body: bytes) -> Generator[None]:
     url = urlsplit(signed.url)
-    connection = http.client.HTTPConnection(url.netloc, timeout=10)
+    connection = http.client.HTTPConnection(url.netloc, timeout=30)
     connection.putrequest("PUT", f"{url.path}?{url.query}")
     for name, value in signed.headers.items():
         connection.putheader(name, value)

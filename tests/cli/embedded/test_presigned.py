@@ -34,7 +34,7 @@ def sign(store: ObjectStore, key: str = KEY, *, expires: int = 900) -> Presigned
 def send(method: str, url: str, headers: dict[str, str], body: bytes) -> int:
     """Exactly these headers and bytes, whatever they claim."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
     try:
         connection.putrequest(method, f"{parts.path}?{parts.query}", skip_accept_encoding=True)
         for name, value in headers.items():

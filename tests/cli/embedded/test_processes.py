@@ -49,7 +49,7 @@ async def start(service: Callable[..., Service]) -> AsyncGenerator[Start]:
 
 async def wrote(process: ServiceProcess) -> str:
     """What it printed first."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (said := process.log_tail()):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.01)
     return said
