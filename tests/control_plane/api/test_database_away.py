@@ -15,7 +15,7 @@ async def test_connections__cut_while_idle_cost_a_503_at_most(
     assert (await member.http.get("/api/v1/sessions")).status_code == 200
     async with postgres_server.administrator() as administrator:
         await administrator.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
             " WHERE datname = $1 AND application_name = 'berth-control-plane'",
             database_name,
         )

@@ -45,7 +45,7 @@ class Executor:
 
     async def uploaded(self, content: bytes, purpose: str = "pack") -> str:
         signed = await self.upload(content, purpose)
-        async with httpx.AsyncClient(trust_env=False) as store:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as store:
             put = await store.put(signed["url"], content=content, headers=signed["headers"])
         assert put.status_code in (200, 201), put.text
         return signed["key"]
@@ -71,7 +71,7 @@ async def test_upload__is_for_its_bytes_at_a_key_of_the_session(executor: Execut
     key = await executor.uploaded(b"content")
     assert key != signed["key"]
     got = await executor.call("downloads", keys=[key])
-    async with httpx.AsyncClient(trust_env=False) as store:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as store:
         assert (await store.get(got.json()["objects"][0]["url"])).content == b"content"
         wrong = await store.put(signed["url"], content=b"CONTENT", headers=signed["headers"])
         assert wrong.status_code >= 400

@@ -112,7 +112,7 @@ async def test_wait__ends_with_the_run(member: Caller) -> None:
     )
     run = await _only_run(member)
     await member.http.post(f"/api/v1/runs/{run['id']}/cancel")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = await waiting
     assert (answer.status_code, answer.json()["state"]) == (200, "canceled")
     assert answer.headers["preference-applied"] == "wait=20"
@@ -146,7 +146,7 @@ async def test_stream__is_the_runs_and_reattaches_by_its_key(member: Caller) -> 
     both = [asyncio.create_task(post()) for _ in range(2)]
     run = await _only_run(member)
     await member.http.post(f"/api/v1/runs/{run['id']}/cancel")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         first, second = await asyncio.gather(*both)
     assert first == second == ["message.user", "run.queued", "run.finished", "run.closed"]
     assert len((await member.http.get("/api/v1/runs")).json()["items"]) == 1
@@ -154,7 +154,7 @@ async def test_stream__is_the_runs_and_reattaches_by_its_key(member: Caller) -> 
 
 async def _only_run(member: Caller) -> dict[str, Any]:
     """As soon as it is there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             items = (await member.http.get("/api/v1/runs")).json()["items"]
             if items:

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 import pytest
 
+from chassis import health
 from chassis.auth import generate_signing_key
 from chassis.errors import DependencyUnavailable
 from chassis.store.check import UnfitStore
@@ -74,8 +75,9 @@ async def test_preflight__a_store_that_is_away_keeps_nobody_from_starting(
 
 
 async def test_readiness__tries_a_store_that_was_away_at_the_start(
-    settings: Settings, unfit: Settings
+    settings: Settings, unfit: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "CHECK_SECONDS", 25.0)  # a busy store answers too
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         async with serving(build_app(settings)) as url:
             assert (await http.get(f"{url}/readyz")).status_code == 200

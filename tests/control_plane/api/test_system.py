@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
+from chassis import health
 from chassis.auth import generate_signing_key, hash_token
 from control_plane.app import ROUTES, build_app, openapi_json
 from control_plane.bootstrap import bootstrap
@@ -19,6 +21,13 @@ from tests.fixtures.serving import serving
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 
+@pytest.fixture
+def patient_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there has answered, however busy it is."""
+    monkeypatch.setattr(health, "CHECK_SECONDS", 25.0)
+
+
+@pytest.mark.usefixtures("patient_checks")
 async def test_health__needs_no_key(plane: Plane) -> None:
     for path in ("/healthz", "/api/v1/healthz", "/readyz", "/metrics", "/api/v1/version"):
         assert (await plane.http.get(path)).status_code == 200, path
@@ -43,6 +52,7 @@ async def test_queue__counts_what_is_not_over(
     assert (manager["agents"], manager["workers"]) == ({"scripted": ""}, 0)
 
 
+@pytest.mark.usefixtures("patient_checks")
 async def test_readiness__names_what_is_missing_and_how_to_get_it(
     database_url: str, object_store_server: StoreServer
 ) -> None:
@@ -50,7 +60,10 @@ async def test_readiness__names_what_is_missing_and_how_to_get_it(
     settings = plane_settings(
         database_url, object_store_server, public, object_store_bucket="no-such-bucket"
     )
-    async with serving(build_app(settings)) as url, httpx.AsyncClient(trust_env=False) as http:
+    async with (
+        serving(build_app(settings)) as url,
+        httpx.AsyncClient(trust_env=False, timeout=30) as http,
+    ):
         answer = await http.get(f"{url}/readyz")
     assert answer.status_code == 503
     (missing,) = answer.json()["details"]["missing"]

@@ -12,6 +12,7 @@ from control_plane.domain.tasks import LEGAL
 from tests.factories import end_run, make_session, make_task
 from tests.fixtures.barriers import Barrier
 from tests.fixtures.control_plane import Caller, Plane
+from tests.fixtures.deadlines import eventually
 
 
 async def change(http: httpx.AsyncClient, task: dict[str, Any], **body: Any) -> httpx.Response:
@@ -102,12 +103,13 @@ async def test_dependencies__two_patches_together_form_no_cycle(
 
 
 async def _somebody_waits_for_a_lock(plane: Plane) -> None:
-    async with asyncio.timeout(10):
-        waiting = 0
-        while not waiting:
-            waiting = await plane.connection.fetchval(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            )
+    async def waits() -> bool:
+        return await plane.connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database()"
+        )
+
+    await eventually(waits, "nobody waits for a lock")
 
 
 async def test_run__makes_a_session_and_moves_the_task(plane: Plane, member: Caller) -> None:

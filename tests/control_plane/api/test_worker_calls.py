@@ -1,24 +1,24 @@
 """How often a session's worker may call: by what it presents, before anything else is looked at."""
 
-from collections.abc import Generator
 from uuid import UUID
 
 import httpx
 import pytest
 
+from chassis.rates import RateLimiter
 from tests.factories import insert_worker, make_session
+from tests.fixtures.clock import ManualClock
 from tests.fixtures.control_plane import Caller, Plane
 
 A_MINUTE = 60
 
 
 @pytest.fixture
-def few(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+def few(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is given back while the test goes on."""
     access = plane.app.services.access
     monkeypatch.setattr(access, "_worker_calls_per_minute", A_MINUTE)
-    access._worker_calls._buckets.clear()
-    yield
-    access._worker_calls._buckets.clear()
+    monkeypatch.setattr(access, "_worker_calls", RateLimiter(ManualClock()))
 
 
 async def call(plane: Plane, worker: UUID, token: str) -> httpx.Response:
