@@ -85,35 +85,43 @@ async def test_sparse__that_is_cut_while_it_is_read_is_read_again(
 async def test_inode__given_to_other_files_in_the_middle_mixes_nothing(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two names of one file go once it is read; two of another file come with its inode."""
-    first, other = disk.root / "a", disk.root / "b"
-    first.write_text("the first")
-    other.hardlink_to(first)
-    inode = first.stat().st_ino
+    """Two names of one file go once it is read; two of another file come with its inode. Of many
+    such files, for others take inodes too.
+    """
+    pairs: dict[int, tuple[Path, Path]] = {}
+    for number in range(50):
+        first, other = disk.root / f"a{number:02}", disk.root / f"b{number:02}"
+        first.write_text("the first")
+        other.hardlink_to(first)
+        pairs[first.stat().st_ino] = first, other
+    came: list[tuple[Path, Path]] = []
 
     def swap() -> None:
-        first.unlink()
-        other.unlink()
+        for pair in pairs.values():
+            for path in pair:
+                path.unlink()
         files: list[Path] = []
-        while not files or files[-1].stat().st_ino != inode:
+        while not files or files[-1].stat().st_ino not in pairs:
             assert len(files) < 10_000
             files.append(disk.root.parent / f"n{len(files)}")
             files[-1].write_text("another one")
-        files[-1].rename(other)
+        came.append(pairs[files[-1].stat().st_ino])
+        files[-1].rename(came[0][1])
         (disk.root / "c").unlink()
-        (disk.root / "c").hardlink_to(other)
+        (disk.root / "c").hardlink_to(came[0][1])
 
     between_look_and_open(monkeypatch, b"aa", swap)
     for name in ("aa", "c"):
         (disk.root / name).write_text("when the first is opened")
     store = Kept()
     saved = await disk.save(store, CHECKPOINT)
-    assert other.stat().st_ino == inode
+    ((first, other),) = came
+    assert pairs[other.stat().st_ino] == (first, other)
     monkeypatch.undo()
     await disk.restore(store, store.point(saved))
-    assert (disk.root / "a").read_text() == "the first"
+    assert first.read_text() == "the first"
     assert other.read_text() == "another one"
-    assert items_of(saved)["c"].target == b"b"
+    assert items_of(saved)["c"].target == os.fsencode(other.name)
 
 
 async def test_hard_links__written_while_they_are_read_stay_one_file(
