@@ -1,14 +1,16 @@
 """An executor with a way out to a model: a real relay and a provider, each a process."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from contracts.relay import RELAY_PUT, RELAY_ROUTES, NamedUpstream, RelayPolicy, RelayRoutes
 from contracts.spool import RunFinishedReported
+from executor.services.runs import model_path
 from tests.executor.outside import Outside
 from tests.executor.running import Running, running, settings_at
 from tests.executor_manager.relays import TOKEN, Relay
@@ -16,9 +18,8 @@ from tests.fixtures.object_store import StoreServer
 from tests.fixtures.scripted_model import ScriptedModel, running_model
 from tests.fixtures.serving import serving
 
-DEADLINE = 20.0
-SLOW = {"text": "one two three four five six seven eight nine ten", "delay": 0.5}
-"""A model that takes its time: long enough to break something meanwhile."""
+SETTLED_SECONDS = 30.0
+"""For a relay, beside all else that runs, to see that an agent has gone."""
 
 
 @dataclass
@@ -39,12 +40,6 @@ class WayOut:
         done = len(self.outside.of(RunFinishedReported))
         await self.executor.start(*steps, **changes)
         return await self.executor.finish(done + 1)
-
-    async def answering(self) -> None:
-        """The model has begun to answer."""
-        async with asyncio.timeout(DEADLINE):
-            while not await asyncio.to_thread(self.model.open):  # noqa: ASYNC110  # another process
-                await asyncio.sleep(0.02)
 
     async def restart_relay(self) -> None:
         await self.relay.kill()
@@ -67,7 +62,8 @@ async def way_out(
     known = settings_at(place)
     agent_dir = place / "agent"
     agent_dir.mkdir(mode=0o750)
-    with running_model(place) as model:
+    with running_model(place) as model, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_path, "SETTLED_SECONDS", SETTLED_SECONDS)
         policy = RelayPolicy(
             worker_id=known.worker_id,
             epoch=known.epoch,

@@ -13,7 +13,7 @@ from contracts.wire import Empty, Wire
 from executor import http_calls
 from executor.relay import ObjectFailed, Relay
 
-DEADLINE = 5.0
+DEADLINE = 30.0
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
 

@@ -21,7 +21,7 @@ from executor import http_server
 from executor.http_routes import Answer, Request, Route, Router, Stream, typed
 from executor.http_server import Server
 
-DEADLINE = 5.0
+DEADLINE = 30.0
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -126,7 +126,9 @@ async def shop(place: Path) -> AsyncGenerator[Shop]:
 @pytest.fixture
 async def http(shop: Shop) -> AsyncGenerator[httpx.AsyncClient]:
     transport = httpx.AsyncHTTPTransport(uds=shop.path)
-    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://x", timeout=DEADLINE
+    ) as client:
         yield client
 
 

@@ -28,7 +28,7 @@ async def test_end_leftovers__only_this_sessions_agents(place: Path) -> None:
         await sleeper(place / "other", marked=True),
     ]
     await asyncio.to_thread(end_leftovers, place / "home", None)
-    assert await asyncio.wait_for(agent.wait(), 5) == -9
+    assert await asyncio.wait_for(agent.wait(), 30) == -9
     assert [other.returncode for other in others] == [None, None]
     for other in others:
         other.kill()
@@ -58,7 +58,7 @@ async def test_end_leftovers__whose_first_thread_has_ended(place: Path) -> None:
     await eventually(is_leaderless, "its first thread ends")
     try:
         await asyncio.to_thread(end_leftovers, place / "home", None)
-        assert await asyncio.wait_for(agent.wait(), 5) == -9
+        assert await asyncio.wait_for(agent.wait(), 30) == -9
     finally:
         if agent.returncode is None:
             agent.kill()

@@ -104,7 +104,7 @@ async def test_restore_into_too_small_a_disk__says_so_and_leaves_nothing(
     fill = "head -c 32M /dev/urandom > large" if inodes == 1024 else many
     async with running(place, outside) as executor:
         await executor.start({"shell": fill})
-        await executor.finish()
+        assert not (await executor.finish()).unsaved
     outside.last_seq = 0
     for name in ("workspace", "spool", "home"):
         (place / name).rename(tmp_path / name)
@@ -204,6 +204,7 @@ async def test_executor_that_the_kernel_ended__its_successor_says_so_once(
     place: Path, outside: Outside, *, told: bool
 ) -> None:
     async with process(place, outside) as executor:
+        await executor.phase(ExecutorPhase.READY)
         await executor.start({"write": {"path": "kept", "content": "kept"}}, {"sleep": 60})
         await executor.until(lambda: (place / "workspace" / "kept").exists() or None)
         executor.kill()

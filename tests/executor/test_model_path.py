@@ -12,7 +12,6 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from chassis.clock import SystemClock
 from contracts.reasons import Reason
 from contracts.relay import RelayStreams, StreamCut
 from contracts.runs import RunLimits
@@ -23,11 +22,13 @@ from executor.services.runs.model_path import ModelPath
 from executor.services.runs.outcome import Finish
 from executor.services.worker import Worker
 from tests.executor.modelled import WayOut, way_out
+from tests.fixtures.clock import ManualClock
 from tests.fixtures.object_store import StoreServer
+from tests.fixtures.processes import met
 
 LONG = "one two three four five six seven eight nine ten"
-SLOW = {"text": LONG, "delay": 0.5}
-"""A model that takes its time: long enough to break something meanwhile."""
+SLOW = {"text": "word " * 600, "delay": 0.2}
+"""A model that takes its time: whatever is broken is so before its end."""
 CUT = {"text": LONG, "die_after": 3}
 BIG = "x" * 5000
 
@@ -93,7 +94,8 @@ async def test_cut__in_an_earlier_run_is_none_of_a_later_one(way: WayOut) -> Non
 
 async def begun(way: WayOut, *steps: dict[str, Any]) -> asyncio.Task[RunFinishedReported]:
     running = asyncio.create_task(way.run(*steps))
-    await way.answering()
+    # the answer has begun, and gone all the way
+    await way.outside.until(lambda: way.outside.events("message.delta"))
     return running
 
 
@@ -144,7 +146,7 @@ async def test_judged__only_when_nothing_is_open_any_more(place: Path) -> None:
     good = msgspec.structs.replace(cut, answered_since=True)
     told = Told([RelayStreams(boot="b", open=0, last=0, cuts=[])])
     listener = Loopback(place, 0, None)
-    worker = SimpleNamespace(relay=told, clock=SystemClock(), loopback=listener)
+    worker = SimpleNamespace(relay=told, clock=ManualClock(), loopback=listener)
     path = ModelPath(cast("Worker", worker))
     await path.begin()
     listener.taken += 1
@@ -231,6 +233,8 @@ async def test_a_model_that_hangs__is_found_by_its_silence(way: WayOut) -> None:
 async def test_a_cancel__is_no_matter_of_the_models(way: WayOut) -> None:
     spec = await way.executor.start(model(CUT, ignore_cut=True), {"hang": True})
     await way.outside.until(lambda: way.outside.events("message.delta"))
+    # what was said is with the agent before the model has cut it
+    await met(lambda: way.ended, "the answer is cut")
     await way.executor.cancel(spec)
     finish = await way.executor.finish()
     assert (finish.state, finish.reason) == ("canceled", Reason.CANCELED)

@@ -49,7 +49,7 @@ async def test_reported__once_a_second_with_totals_and_rate() -> None:
     told, seconds = Told(), Seconds()
     progress = Progress("restore")
     progress.expect(files=10, size=1000)
-    async with asyncio.timeout(5), reported(progress, cast("Reporter", told), seconds):
+    async with asyncio.timeout(30), reported(progress, cast("Reporter", told), seconds):
         progress.add(250)
         for _ in range(2):
             seconds.pass_one()

@@ -12,13 +12,15 @@ from contracts.executors import ExecutorPhase
 from contracts.spool import SnapshotCommitted, WorkerStoppedReported
 from executor.services import changes
 from tests.executor.outside import Outside
-from tests.executor.running import Running, running
+from tests.executor.running import DEADLINE, Running, running
 from tests.fixtures.barriers import Barrier
 
 
 async def put(place: Path, path: str, content: bytes) -> httpx.Response:
     transport = httpx.AsyncHTTPTransport(uds=str(place / "control" / "executor.sock"))
-    async with httpx.AsyncClient(transport=transport, base_url="http://executor") as http:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://executor", timeout=DEADLINE
+    ) as http:
         return await http.put("/workspace/file", params={"path": path}, content=content)
 
 
@@ -81,7 +83,9 @@ async def test_write__that_is_under_way_at_a_stop_is_not_acknowledged(
     transport = httpx.AsyncHTTPTransport(uds=str(place / "control" / "executor.sock"))
     async with (
         running(place, outside) as executor,
-        httpx.AsyncClient(transport=transport, base_url="http://executor") as http,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://executor", timeout=DEADLINE
+        ) as http,
     ):
         writing = asyncio.create_task(http.put("/workspace/file?path=f", content=slowly()))
         await begun.wait()

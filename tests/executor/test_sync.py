@@ -11,7 +11,7 @@ from contracts.executors import ExecutorPhase
 from contracts.snapshots import SnapshotKind
 from contracts.spool import SnapshotCommitted
 from tests.executor.outside import Outside
-from tests.executor.running import running
+from tests.executor.running import DEADLINE, running
 from tests.fixtures.barriers import Barrier
 
 
@@ -34,6 +34,7 @@ async def test_sync__with_nothing_to_save_changes_nothing(place: Path, outside: 
     async with running(place, outside) as executor:
         await executor.start({"write": {"path": "f", "content": "1"}})
         finish = await executor.finish()
+        await executor.phase(ExecutorPhase.READY)
         command = SyncWorker(id=new_id())
         assert await executor.deliver(command) == [command.id]
         assert (await executor.status()).phase is ExecutorPhase.READY
@@ -52,6 +53,7 @@ async def test_sync__does_not_wait_for_the_rest_between_two_saves(
     async with running(place, outside) as executor:
         await executor.start({"text": "x"})
         await executor.finish()
+        await executor.phase(ExecutorPhase.READY)
         arm("save.before_commit", barrier.action)
         assert (await put(place, "one", b"1")).status_code == 201
         await executor.deliver(SyncWorker(id=new_id()))
@@ -66,5 +68,7 @@ async def test_sync__does_not_wait_for_the_rest_between_two_saves(
 
 async def put(place: Path, path: str, content: bytes) -> httpx.Response:
     transport = httpx.AsyncHTTPTransport(uds=str(place / "control" / "executor.sock"))
-    async with httpx.AsyncClient(transport=transport, base_url="http://executor") as http:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://executor", timeout=DEADLINE
+    ) as http:
         return await http.put("/workspace/file", params={"path": path}, content=content)

@@ -25,8 +25,8 @@ async def test_threads__are_all_there_when_none_can_be_made(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     own, theirs = threading.Barrier(OWN_THREADS), threading.Barrier(AGENT_THREADS)
     await asyncio.gather(
-        *(in_thread(own.wait, 10) for _ in range(OWN_THREADS)),
-        *(agents.run(theirs.wait, 10) for _ in range(AGENT_THREADS)),
+        *(in_thread(own.wait, 30) for _ in range(OWN_THREADS)),
+        *(agents.run(theirs.wait, 30) for _ in range(AGENT_THREADS)),
     )
 
 
@@ -37,11 +37,11 @@ async def test_cancelled__again_it_still_waits_for_its_thread() -> None:
 
     def working() -> None:
         begun.set()
-        over.append(go.wait(10))
+        over.append(go.wait(30))
         raise OSError("of a thread whose caller is gone")
 
     task = asyncio.create_task(AgentThreads(None).run(working))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 30)
     for _ in range(3):
         task.cancel()
         # a turn of the loop for it to be told, and one for it to be done

@@ -27,7 +27,7 @@ from contracts.spool import (
 )
 from executor.services.leftovers import _agents_of
 from tests.executor.outside import Outside
-from tests.executor.running import process, run_spec, running
+from tests.executor.running import DEADLINE, process, run_spec, running
 from tests.executor.trees import canonical
 from tests.fixtures.barriers import Barrier
 
@@ -62,7 +62,7 @@ async def test_activation__waits_for_a_control_plane_that_is_away(
         outside.fail_next("restore", 401, 503)
         outside.down = False
         await executor.phase(ExecutorPhase.READY)
-        assert await executor.deliver(command) == [command.id]
+        await executor.deliver_surely(command)
         await executor.finish()
     assert steps(outside)[:4] == [
         ("link", "done", ""),
@@ -270,10 +270,11 @@ async def test_finish__unsaved_is_told_and_saved_afterwards(
     monkeypatch.setattr("executor.services.runs.runs.SAVE_PAUSE", 0.0)
     monkeypatch.setattr("executor.workspace.transfer.pause", lambda _attempt: 0.1)
     async with running(place, outside) as executor:
-        outside.fail_next("put", *[503] * 10)
+        outside.fail_next("put", *[503] * 1000)
         await executor.start({"text": "x"}, save_deadline_seconds=0.5)
         finish = await executor.finish()
         assert (finish.state, finish.unsaved, finish.snapshot_id) == ("succeeded", True, None)
+        outside.faults.clear()
         await executor.entry(SnapshotCommitted)
     assert outside.head
 
@@ -351,8 +352,11 @@ async def test_kill9__of_the_executor_mid_run_loses_no_spooled_event(
         )
         await executor.text("begun")
         outside.down = True
+        asked = outside.calls["callbacks"]
+        # it has heard the answer to the report before: what it has spooled nobody else has
+        await outside.until(lambda: outside.calls["callbacks"] > asked)
         status = await executor.status()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             while status.spooled < 3:
                 await asyncio.sleep(0.02)
                 status = await executor.status()
