@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import tarfile
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, TypeVar
 from urllib.parse import quote_from_bytes
 
@@ -15,6 +17,7 @@ from cli.exits import CliError, Exit
 from cli.output import Output
 from cli.progress import Meter, metered
 from contracts.trees import BYTES_HEADER, FILES_HEADER
+from contracts.workspace_files import UploadedFiles
 
 T = TypeVar("T")
 
@@ -123,6 +126,24 @@ async def send_file(
     with metered(Output(), f"sending {what}", total_bytes=size) as meter:
         pieces = pieces_of(file, meter)
         return await sent(client, method, path, answer, pieces=pieces, headers=headers)
+
+
+async def send_tree(client: ApiClient, place: str, source: Path, path: str) -> UploadedFiles:
+    """All that is in the directory `source`, to a place that takes uploads; `.` is its top."""
+    inner = "" if path == "." else path
+    with TemporaryFile() as packed:
+        try:
+            with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                archive.add(source, arcname=".")
+        except OSError as error:
+            raise CliError(f"{error.filename or source}: {error.strerror}", Exit.USAGE) from error
+        size = packed.tell()
+        packed.seek(0)
+        headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
+        there = f"{place}?path={quoted(inner)}"
+        return await send_file(
+            client, "POST", there, UploadedFiles, file=packed, headers=headers, what=str(source)
+        )
 
 
 def quoted(path: str) -> str:

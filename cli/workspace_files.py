@@ -1,15 +1,13 @@
 """A session's workspace files: how they are named to the API, and how they get there."""
 
 import os
-import tarfile
 from pathlib import Path
-from tempfile import TemporaryFile
 from urllib.parse import quote_from_bytes
 from uuid import UUID
 
 from cli.client import ApiClient, Refused
 from cli.exits import CliError, Exit
-from cli.transfers import quoted, send_file
+from cli.transfers import quoted, send_file, send_tree
 from contracts.errors import Code
 from contracts.workspace_files import UploadedFiles, WorkspaceTree, WrittenFile
 
@@ -31,20 +29,7 @@ async def put_file(
 
 
 async def put_tree(client: ApiClient, session: UUID, source: Path, path: str) -> UploadedFiles:
-    inner = "" if path == "." else path
-    with TemporaryFile() as packed:
-        try:
-            with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                archive.add(source, arcname=".")
-        except OSError as error:
-            raise CliError(f"{error.filename or source}: {error.strerror}", Exit.USAGE) from error
-        size = packed.tell()
-        packed.seek(0)
-        headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
-        place = f"{place_of(session, 'upload')}?path={quoted(inner)}"
-        return await send_file(
-            client, "POST", place, UploadedFiles, file=packed, headers=headers, what=str(source)
-        )
+    return await send_tree(client, place_of(session, "upload"), source, path)
 
 
 async def name_here(client: ApiClient, session: UUID, path: str) -> str:

@@ -150,8 +150,7 @@ def _operation(handler: HTTPRouteHandler, describer: Describer, *, alias: bool) 
         if _marker(hint, (BodyKwarg,)) is not None:
             operation["requestBody"] = _body(get_args(hint)[0], describer)
     if takes := handler.opt.get("takes_bytes"):
-        kind = BYTES if takes is True else takes
-        operation["requestBody"] = {"required": True, "content": {kind: _BINARY}}
+        operation["requestBody"] = {"required": True, "content": dict.fromkeys(takes, _BINARY)}
     policy: Policy = handler.opt["policy"]
     if policy.caller == "anyone":
         operation["security"] = []

@@ -36,6 +36,7 @@ from control_plane.services.project_file_search import ProjectFileSearch
 from control_plane.services.project_file_views import ProjectFileViews
 from control_plane.services.project_files import ProjectFiles
 from control_plane.services.project_objects import ProjectObjects
+from control_plane.services.project_uploads import ProjectUploads
 from control_plane.services.projector import Projector
 from control_plane.services.projects import Projects
 from control_plane.services.quotas import Quotas
@@ -108,6 +109,7 @@ class Services:
     project_file_views: ProjectFileViews
     project_files: ProjectFiles
     project_objects: ProjectObjects
+    project_uploads: ProjectUploads
     projector: Projector
     projects: Projects
     quotas: Quotas

@@ -18,6 +18,7 @@ from control_plane.services.project_file_views import ProjectFileViews
 from control_plane.services.project_files import Bounds as FileBounds
 from control_plane.services.project_files import ProjectFiles
 from control_plane.services.project_objects import ProjectObjects
+from control_plane.services.project_uploads import ProjectUploads
 from control_plane.services.restore_plans import RestorePlans
 from control_plane.services.rollbacks import Rollbacks
 from control_plane.services.sensitive import SensitiveNames
@@ -44,6 +45,7 @@ class Files:
     project_file_views: ProjectFileViews
     project_files: ProjectFiles
     project_objects: ProjectObjects
+    project_uploads: ProjectUploads
 
 
 def build_files(settings: Settings, database: Database, objects: ObjectStore) -> Files:
@@ -61,6 +63,7 @@ def build_files(settings: Settings, database: Database, objects: ObjectStore) ->
         project_file_views=views,
         project_files=files,
         project_objects=held,
+        project_uploads=ProjectUploads(database, files, held, bounds=bounds),
     )
 
 

@@ -14,7 +14,7 @@ from cli.matches import print_matches
 from cli.output import Output
 from cli.pages import items
 from cli.projects import AskedProject, project_of
-from cli.transfers import fetch_file, quoted, send_file
+from cli.transfers import LONG, fetch_file, quoted, send_file, send_tree
 from contracts.workspace_files import (
     DeletedPath,
     EntryKind,
@@ -79,7 +79,7 @@ async def get(
 
 @files.command
 async def put(
-    file: Annotated[Path, Parameter(help="Here.")],
+    source: Annotated[Path, Parameter(help="Here: a file, or a directory with all in it.")],
     path: Annotated[str | None, Parameter(help="There; else its own name, at the top.")] = None,
     /,
     *,
@@ -94,27 +94,24 @@ async def put(
     url: Url = None,
     key: Key = None,
 ) -> Exit:
-    """Make or replace a file. Sessions get it with their next worker."""
-    try:
-        executable = os.access(file, os.X_OK)
-        size = file.stat().st_size
-    except OSError as error:
-        raise CliError(f"{file}: {error.strerror}", Exit.USAGE) from error
-    if not file.is_file():
-        raise CliError(f"{file}: expected a file.", Exit.USAGE)
-    headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-    headers |= {"If-None-Match": "*"} if new else {}
-    headers |= {"If-Match": f'"{etag}"'} if etag else {}
+    """Write a file, or a tree: all of it or nothing. Sessions get it with their next worker."""
+    output = Output()
     async with ApiClient(find_place(url, key)) as client:
+        client.http.timeout = LONG
         place = await _place(client, project)
-        there = f"{place}/file?path={quoted(path or file.name)}&executable={int(executable)}"
-        with file.open("rb") as opened:
-            written = await send_file(
-                client, "PUT", there, WrittenFile, file=opened, headers=headers, what=file.name
-            )
+        there = source.resolve().name if path is None else path
+        if source.is_dir():
+            if new or etag:
+                raise CliError("--new and --etag are of a file, not of a directory.", Exit.USAGE)
+            done = await send_tree(client, f"{place}/upload", source, there)
+            output.answer(done, f"Wrote {done.files} files to {there}.", json=json)
+            return Exit.OK
+        conditions = {"If-None-Match": "*"} if new else {}
+        conditions |= {"If-Match": f'"{etag}"'} if etag else {}
+        written = await _put_file(client, place, source, there, conditions)
     what = "Made" if written.created else "Replaced"
     words = f"{what} {written.entry.path}: {written.entry.size} bytes"
-    Output().answer(written, words, json=json)
+    output.answer(written, words, json=json)
     return Exit.OK
 
 
@@ -155,6 +152,28 @@ async def search(
             ignore_case=int(ignore_case),
         )
     return Exit.OK
+
+
+async def _put_file(
+    client: ApiClient, place: str, source: Path, path: str, conditions: dict[str, str]
+) -> WrittenFile:
+    try:
+        with source.open("rb") as opened:
+            size = os.fstat(opened.fileno()).st_size
+            executable = int(os.access(source, os.X_OK))
+            there = f"{place}/file?path={quoted(path)}&executable={executable}"
+            headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+            return await send_file(
+                client,
+                "PUT",
+                there,
+                WrittenFile,
+                file=opened,
+                headers={**headers, **conditions},
+                what=source.name,
+            )
+    except OSError as error:
+        raise CliError(f"{source}: {error.strerror}", Exit.USAGE) from error
 
 
 async def _place(client: ApiClient, project: UUID | None) -> str:

@@ -60,7 +60,7 @@ async def export_session(
 
 @post(
     "/api/v1/projects/{project_id:uuid}/sessions/import",
-    opt={**WRITE_PROJECT, "takes_bytes": MEDIA_TYPE},
+    opt={**WRITE_PROJECT, "takes_bytes": (MEDIA_TYPE,)},
     status_code=201,
     tags=["snapshots"],
 )

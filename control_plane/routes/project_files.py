@@ -4,7 +4,8 @@ Who may do what is decided path by path, by the project's rules; every access is
 goes out as raw ASGI, so that each piece waits until the one before it was taken.
 """
 
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from contracts.workspace_files import (
     DeletedPath,
     MakeDirectory,
     RenamePath,
+    UploadedFiles,
     WorkspaceEntry,
     WorkspaceMatches,
     WorkspaceTree,
@@ -38,10 +40,14 @@ from control_plane.services.project_file_search import ProjectFileSearch, Sought
 from control_plane.services.project_file_views import ProjectFileViews
 from control_plane.services.project_files import ProjectFiles, Writing
 from control_plane.services.project_objects import ProjectObjects
+from control_plane.services.project_uploads import ProjectUploads
+from control_plane.services.sent_files import of_form, of_tar
 
 PATH = "/api/v1/projects/{project_id:uuid}/files"
-TAKES_BYTES = {**READ_PROJECT, "takes_bytes": True}
-ZIP = "application/zip"
+TAR, FORM, ZIP = "application/x-tar", "multipart/form-data", "application/zip"
+BYTES = "application/octet-stream"
+TAKES_BYTES = {**READ_PROJECT, "takes_bytes": (BYTES,)}
+TAKES_FILES = {**READ_PROJECT, "takes_bytes": (FORM, TAR, BYTES)}
 BODY_SECONDS = 60.0
 """For one part of a body to come."""
 
@@ -171,19 +177,37 @@ async def put_project_file(
     return Response(written, status_code=201 if written.created else 200)
 
 
-@post(f"{PATH}/upload", opt=TAKES_BYTES, status_code=201, tags=["project-files"])
-async def upload_project_file(
+@post(f"{PATH}/upload", opt=TAKES_FILES, status_code=201, tags=["project-files"])
+async def upload_project_files(
     *,
     request: Request[Any, Any, Any],
     project_id: FromPath[UUID],
     principal: NamedDependency[Principal],
     project_files: NamedDependency[ProjectFiles],
-    path: AskedPath,
+    project_uploads: NamedDependency[ProjectUploads],
+    path: AskedPath = "",
     executable: FromQuery[bool] = False,
-) -> WrittenFile:
-    """A new file: 409 where there is one. The body is its content."""
-    asked = Writing(path=path, if_none_match="*", executable=executable)
-    return await _written(request, project_files, _visitor(project_id, principal), asked)
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> UploadedFiles:
+    """The files of a form, or of a tar archive, into the directory `path`: all of them, or none.
+    Files that are there are replaced. Any other body is the content of the file at `path`.
+    """
+    visitor, content_type = _visitor(project_id, principal), request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in {TAR, FORM}:
+        if not path:
+            detail = f"an upload is {FORM}, {TAR}, or any other with the path of its file"
+            raise BerthError(Code.UNSUPPORTED_MEDIA, detail, field="path")
+        asked = Writing(
+            path=path, if_match=if_match, if_none_match=if_none_match, executable=executable
+        )
+        entry = (await _written(request, project_files, visitor, asked)).entry
+        return UploadedFiles(items=[entry], files=1, bytes=entry.size)
+    async with _body(request) as parts:
+        sent = of_tar(path, parts) if kind == TAR else of_form(path, content_type, parts)
+        async with aclosing(sent):
+            return await project_uploads.take(visitor, sent)
 
 
 @post(f"{PATH}/rename", opt=READ_PROJECT, status_code=200, tags=["project-files"])
@@ -252,10 +276,16 @@ def _visitor(project_id: UUID, principal: Principal) -> Visitor:
 async def _written(
     request: Request[Any, Any, Any], files: ProjectFiles, visitor: Visitor, asked: Writing
 ) -> WrittenFile:
+    async with _body(request) as parts:
+        return await files.write(visitor, asked, parts)
+
+
+@asynccontextmanager
+async def _body(request: Request[Any, Any, Any]) -> AsyncGenerator[AsyncGenerator[bytes]]:
     body = RequestBody(request.receive, silence=BODY_SECONDS)
     try:
         async with aclosing(body.parts()) as parts:
-            return await files.write(visitor, asked, parts)
+            yield parts
     except CallerLeft:
         detail = "the body stopped before its end"
         raise BerthError(Code.VALIDATION, detail, field="body") from None
@@ -267,7 +297,7 @@ PROJECT_FILE_ROUTES = [
     get_project_file,
     download_project_files,
     put_project_file,
-    upload_project_file,
+    upload_project_files,
     rename_project_file,
     make_project_directory,
     delete_project_file,

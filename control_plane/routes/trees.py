@@ -63,7 +63,7 @@ TREE = {
 
 @post(
     f"{PLACE}/import",
-    opt={**WRITE_SESSION, "takes_bytes": MEDIA_TYPE},
+    opt={**WRITE_SESSION, "takes_bytes": (MEDIA_TYPE,)},
     status_code=201,
     tags=["snapshots"],
 )

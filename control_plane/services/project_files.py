@@ -40,6 +40,7 @@ from control_plane.services.project_objects import ProjectObjects, received
 from control_plane.store import audit
 from control_plane.store import project_files as store
 from control_plane.store.database import Connection, Database, Unit
+from control_plane.store.project_files import NewFile
 
 ROWS_AT_ONCE = 1000
 FILE_MODE, EXECUTABLE_MODE, DIRECTORY_MODE = 0o444, 0o555, 0o555
@@ -102,18 +103,11 @@ class ProjectFiles(Audited):
             former = await store.get(unit.connection, visitor.project_id, asked.path)
             _require_file(former)
             require_tags(former, asked.if_match, asked.if_none_match)
-            await self._objects.confirm(unit, visitor.project_id, body.sha256, key)
+            await self._objects.confirm(unit, visitor.project_id, {body.sha256: key})
             await self._make_above(unit, visitor, asked.path)
-            await store.put(
-                unit,
-                visitor.project_id,
-                asked.path,
-                sha256=body.sha256,
-                size=body.length,
-                executable=asked.executable,
-                by=visitor.user_id,
-            )
-            await self._require_room(unit, visitor.project_id)
+            file = NewFile(sha256=body.sha256, size=body.length, executable=asked.executable)
+            await store.put_many(unit, visitor.project_id, {asked.path: file}, by=visitor.user_id)
+            await self.require_room(unit, visitor.project_id)
             detail = {"bytes": body.length, "sha256": body.sha256}
             await record(unit, visitor, "files.write", asked.path, detail)
             row = await _existing(unit.connection, visitor.project_id, asked.path)
@@ -130,7 +124,7 @@ class ProjectFiles(Audited):
                 raise taken("path", asked.path)
             await self._make_above(unit, visitor, asked.path)
             await store.make_directories(unit, visitor.project_id, [asked.path], by=visitor.user_id)
-            await self._require_room(unit, visitor.project_id)
+            await self.require_room(unit, visitor.project_id)
             await record(unit, visitor, "files.mkdir", asked.path)
             return self.entry(await _existing(unit.connection, visitor.project_id, asked.path))
 
@@ -201,6 +195,19 @@ class ProjectFiles(Audited):
     async def rules_in_force(self, connection: Connection, project_id: UUID) -> Rules:
         return Rules(await store.rules(connection, project_id), self._sensitive)
 
+    async def require_room(self, unit: Unit, project_id: UUID) -> None:
+        """Raises `too_large`, with what is already written."""
+        use = await store.use(unit, project_id)
+        most = {"bytes": self._bounds.project_bytes, "entries": self._bounds.entries}
+        for what, used in {"bytes": use.bytes, "entries": use.entries}.items():
+            if used > most[what]:
+                raise BerthError(
+                    Code.TOO_LARGE,
+                    f"the project's files may have {most[what]} {what} in all; with this {used}",
+                    limit=most[what],
+                    of=what,
+                )
+
     async def _require(
         self, connection: Connection, visitor: Visitor, path: str, right: Right
     ) -> None:
@@ -238,18 +245,6 @@ class ProjectFiles(Audited):
         if there.sha256 is None or not asked.overwrite:
             raise taken("to", asked.to)
         await store.remove(unit, visitor.project_id, asked.to)
-
-    async def _require_room(self, unit: Unit, project_id: UUID) -> None:
-        use = await store.use(unit, project_id)
-        most = {"bytes": self._bounds.project_bytes, "entries": self._bounds.entries}
-        for what, used in {"bytes": use.bytes, "entries": use.entries}.items():
-            if used > most[what]:
-                raise BerthError(
-                    Code.TOO_LARGE,
-                    f"the project's files may have {most[what]} {what} in all; with this {used}",
-                    limit=most[what],
-                    of=what,
-                )
 
 
 async def _existing(

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -56,9 +56,11 @@ class ProjectObjects:
         await failpoint("project_objects.put")
         return held.key
 
-    async def confirm(self, unit: Unit, project_id: UUID, sha256: str, key: str) -> None:
-        """In the transaction that names it. Raises `dependency_unavailable` if it is gone again."""
-        if not await store.stored(unit, project_id, sha256, key):
+    async def confirm(self, unit: Unit, project_id: UUID, kept: Mapping[str, str]) -> None:
+        """Keys by hash, in the transaction that names them. Raises `dependency_unavailable` if one
+        is gone again.
+        """
+        if not await store.stored(unit, project_id, kept):
             how = "send it again: what it was put in was collected meanwhile"
             raise DependencyUnavailable("object_store", how, retry_after=1)
 

@@ -1,6 +1,6 @@
 """A project's files: rows by path, and the rules about them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,6 +18,13 @@ QUERIES = load_queries("project_files")
 class Use:
     entries: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFile:
+    sha256: str
+    size: int
+    executable: bool
 
 
 async def rules(connection: Connection, project_id: UUID) -> list[ProjectFileRule]:
@@ -43,6 +50,11 @@ async def lock(unit: Unit, project_id: UUID) -> None:
 async def get(connection: Connection, project_id: UUID, path: str) -> FileRow | None:
     record = await connection.fetchrow(QUERIES["get"], project_id, path)
     return None if record is None else _row(record)
+
+
+async def get_many(connection: Connection, project_id: UUID, paths: Sequence[str]) -> list[FileRow]:
+    """Those that are there, by name."""
+    return _rows(await connection.fetch(QUERIES["get_many"], project_id, list(paths)))
 
 
 async def children(
@@ -98,11 +110,18 @@ async def make_directories(unit: Unit, project_id: UUID, paths: Sequence[str], *
     )
 
 
-async def put(
-    unit: Unit, project_id: UUID, path: str, *, sha256: str, size: int, executable: bool, by: UUID
-) -> None:
+async def put_many(unit: Unit, project_id: UUID, files: Mapping[str, NewFile], *, by: UUID) -> None:
+    """By path."""
+    news = list(files.values())
     await unit.connection.execute(
-        QUERIES["put"], project_id, path, parent_of(path), sha256, size, executable, by
+        QUERIES["put"],
+        project_id,
+        list(files),
+        [parent_of(path) for path in files],
+        [file.sha256 for file in news],
+        [file.size for file in news],
+        [file.executable for file in news],
+        by,
     )
 
 

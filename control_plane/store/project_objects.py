@@ -1,6 +1,6 @@
 """The objects that hold projects' files: content-addressed in a project, never across projects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -30,9 +30,12 @@ async def hold(unit: Unit, project_id: UUID, *, sha256: str, length: int) -> Hel
     return Held(record["key"], record["stored"])
 
 
-async def stored(unit: Unit, project_id: UUID, sha256: str, key: str) -> bool:
-    """False: it was collected meanwhile."""
-    return await unit.connection.fetchval(QUERIES["stored"], project_id, sha256, key) is not None
+async def stored(unit: Unit, project_id: UUID, kept: Mapping[str, str]) -> bool:
+    """Keys by hash. False: one was collected meanwhile."""
+    found = await unit.connection.fetch(
+        QUERIES["stored"], project_id, list(kept), list(kept.values())
+    )
+    return len(found) == len(kept)
 
 
 async def condemn(unit: Unit, *, grace: float) -> None:

@@ -18,6 +18,7 @@ from litestar.datastructures import Headers
 from litestar.types import HTTPScope, Receive, Send
 
 from chassis.errors import BerthError, NotFound
+from chassis.files.multipart import parts
 from chassis.files.previews import INERT, preview_headers
 from contracts.errors import Code
 from contracts.tickets import AskTicket
@@ -34,7 +35,6 @@ from contracts.workspace_files import (
 from gateway.asked_files import AskedFiles, Call, asked_in_body, asked_in_query, beneath
 from gateway.exchange import ClientBody
 from gateway.headers import RawHeaders
-from gateway.multipart import parts
 from gateway.routes.proxy import Proxy
 from gateway.settings import Settings
 from gateway.visits import Visit, Visits

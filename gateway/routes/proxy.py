@@ -23,6 +23,8 @@ _IMPORT = re.compile(
     rb"/api/v1/(?:projects/[0-9A-Fa-f-]{32,36}/sessions|sessions/[0-9A-Fa-f-]{32,36}/workspace)/import"
 )
 
+_UPLOAD = re.compile(rb"/api/v1/projects/[0-9A-Fa-f-]{32,36}/files/upload")
+
 _log = get_logger()
 
 
@@ -60,6 +62,8 @@ class Proxy:
         """Bytes of a body. Compared as it was sent: what reads otherwise elsewhere has less."""
         if scope["method"] == "POST" and _IMPORT.fullmatch(scope["raw_path"]):
             return self._settings.max_import_bytes
+        if scope["method"] == "POST" and _UPLOAD.fullmatch(scope["raw_path"]):
+            return self._settings.max_upload_bytes
         return self._settings.max_body_bytes
 
     def stop(self) -> None:

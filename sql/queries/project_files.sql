@@ -18,6 +18,10 @@ SELECT f.path, f.sha256, f.size, f.executable, f.updated_by, f.updated_at, o.key
 FROM project_files f LEFT JOIN project_objects o ON o.project_id = f.project_id AND o.sha256 = f.sha256
 WHERE f.project_id = $1 AND f.path = $2
 
+-- name: get_many
+SELECT path, sha256, size, executable, updated_by, updated_at
+FROM project_files WHERE project_id = $1 AND path = ANY($2::text[]) ORDER BY path
+
 -- name: children
 SELECT path, sha256, size, executable, updated_by, updated_at
 FROM project_files WHERE project_id = $1 AND parent = $2 AND path > $3
@@ -60,7 +64,8 @@ ON CONFLICT DO NOTHING
 
 -- name: put
 INSERT INTO project_files (project_id, path, parent, sha256, size, executable, updated_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+SELECT $1::uuid, path, parent, sha256, size, executable, $7::uuid
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::boolean[]) AS file (path, parent, sha256, size, executable)
 ON CONFLICT (project_id, path) DO UPDATE
 SET sha256 = excluded.sha256, size = excluded.size, executable = excluded.executable,
     updated_by = excluded.updated_by, updated_at = now()

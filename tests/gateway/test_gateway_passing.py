@@ -123,14 +123,18 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.mark.parametrize(
-    "path",
-    [f"/api/v1/projects/{NOBODY}/sessions/import", f"/api/v1/sessions/{NOBODY}/workspace/import"],
+    ("path", "limit"),
+    [
+        (f"/api/v1/projects/{NOBODY}/sessions/import", "max_import_bytes"),
+        (f"/api/v1/sessions/{NOBODY}/workspace/import", "max_import_bytes"),
+        (f"/api/v1/projects/{NOBODY}/files/upload", "max_upload_bytes"),
+    ],
 )
 async def test_body__of_an_archive_has_a_limit_of_its_own(
-    front: Front, upstream: Upstream, path: str
+    front: Front, upstream: Upstream, path: str, limit: str
 ) -> None:
     """No other path has it, however it is written."""
-    async with front(max_body_bytes=1000, max_import_bytes=5000) as http:
+    async with front(max_body_bytes=1000, **{limit: 5000}) as http:
         async with http.post(path, data=b"x" * 5000) as answer:
             assert answer.status == 200
         async with http.post(path, data=b"x" * 5001) as answer:

@@ -65,11 +65,11 @@ async def test_collect__what_is_put_again_while_it_is_deleted_stays(
     arm("project_objects.doomed", hold)
     try:
         collecting = asyncio.create_task(collector.collect())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await reached.wait()
         assert (await files.put("b", b"same")).status_code == 201
         go_on.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await collecting
     finally:
         disarm_all()
@@ -90,7 +90,7 @@ async def test_collect__what_is_being_uploaded_is_told_to_be_sent_again(
     arm("project_objects.put", hold)
     try:
         putting = asyncio.create_task(files.put("a", b"1"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await reached.wait()
         for _ in range(3):
             await collector.collect()
