@@ -79,7 +79,7 @@ class Abuse(Abused):
         """Made the kernel's first choice, the executor goes, and its container with it."""
         async with self.abused(scene) as session:
             shadow = await scene.visitor.send(
-                script({"write": {"path": "kept", "content": "kept"}}, {"sleep": 30}),
+                script({"write": {"path": "kept", "content": "kept"}}, {"sleep": 300}),
                 session=session,
             )
             await shadow.kind("tool.result", within=WITHIN)

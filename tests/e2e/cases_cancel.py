@@ -5,10 +5,11 @@ from contracts.reasons import Reason
 from contracts.runs import Run
 from tests.e2e.cases import Case, Scene
 from tests.e2e.cases_conversation import numbered
+from tests.fixtures.deadlines import eventually
 from tests.system.visitor import Shadow, script
 from tests.system.voyages import told
 
-WITHIN = 15.0
+WITHIN = 60.0
 COUNTING = "while true; do echo tick >> ticks; sleep 0.1; done"
 
 
@@ -35,10 +36,15 @@ async def mid_tool(scene: Scene) -> None:
     """What the tool did until then is kept; what it had started does nothing more."""
     shadow = await scene.visitor.send(script({"shell": f"({COUNTING}) & {COUNTING}"}))
     await shadow.kind("tool.update")
+    session = scene.visitor.session_of(shadow)
+
+    async def ticks() -> bool:
+        return "tick" in (await scene.api.file(session, "ticks")).text.split()
+
+    await eventually(ticks, "the tool does not write")
     await cancel(scene, shadow)
     again = await scene.visitor.send(
-        script({"shell": "wc -l < ticks; sleep 1; wc -l < ticks"}),
-        session=scene.visitor.session_of(shadow),
+        script({"shell": "wc -l < ticks; sleep 1; wc -l < ticks"}), session=session
     )
     await scene.visitor.succeeded(again)
     (read,) = [one.event for one in again.seen if isinstance(one.event, ToolResult)]

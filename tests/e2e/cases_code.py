@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from contracts.runs import Run
+from contracts.session_workers import PatchSessionWorker
 from tests.control_plane.git.repositories import TOKEN, USERNAME
 from tests.e2e.cases import Case, Scene, elsewhere
 from tests.e2e.commands import Command, git
@@ -70,6 +71,7 @@ class Code:
             before = await git(place, "status", "--porcelain")
             words = ("run", "--agent", "scripted", "--json", "--dir", str(place), script(*WORKS))
             session = await self._begun(scene, await berth.run(*words))
+            await scene.api.limits(session, PatchSessionWorker(keep_warm=True))
             container = await self.engine.session(session)
             assert await self.engine.file(container, "/workspace/uncommitted") == b"mine\n"
             assert await self.engine.file(container, "/workspace/noise.log") is None

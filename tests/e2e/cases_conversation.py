@@ -3,6 +3,8 @@
 import asyncio
 import secrets
 
+import httpx
+
 from contracts.events import RunStarted, ToolResult, WorkspaceRestored
 from contracts.runs import CreateRun, Run, RunOutput
 from tests.e2e.cases import Case, Scene
@@ -12,11 +14,19 @@ from tests.system.visitor import Shadow, script
 from tests.system.voyages import told
 
 PIECES = 40
+HELD: dict[str, object] = {"shell": "until [ -e go ]; do sleep 0.1; done"}
+"""A run stays in its middle until `let_go`."""
 
 
 def numbered(count: int, **options: object) -> dict[str, object]:
     text = "".join(f"#{number}; " for number in range(1, count + 1))
     return {"text": text, "chunks": count, **options}
+
+
+async def let_go(scene: Scene, shadow: Shadow) -> None:
+    place = f"/api/v1/session-workers/{scene.visitor.session_of(shadow)}/workspace/file"
+    answer = await scene.api.raw("PUT", place, params={"path": "go"}, content=b"")
+    assert answer.status_code == httpx.codes.CREATED, answer.text
 
 
 def label(shadow: Shadow) -> str:
@@ -105,7 +115,7 @@ async def two_at_once(scene: Scene) -> None:
     """Both are in the middle at the same moment; neither is told anything of the other."""
     names = [secrets.token_hex(8) for _ in range(2)]
     prompts = [
-        script({"write": {"path": "mine", "content": name}}, numbered(100, delay=0.05))
+        script({"write": {"path": "mine", "content": name}}, numbered(100, delay=0.01), HELD)
         for name in names
     ]
     shadows = await asyncio.gather(*(scene.visitor.send(prompt) for prompt in prompts))
@@ -113,6 +123,8 @@ async def two_at_once(scene: Scene) -> None:
         await shadow.until(lambda seen: "#5;" in told(seen))
     states = [(await scene.visitor.run(shadow)).state for shadow in shadows]
     assert states == ["running", "running"], states
+    for shadow in shadows:
+        await let_go(scene, shadow)
     await asyncio.gather(*(scene.visitor.succeeded(shadow) for shadow in shadows))
     for name, shadow in zip(names, shadows, strict=True):
         (other,) = set(names) - {name}
@@ -125,12 +137,14 @@ async def two_at_once(scene: Scene) -> None:
 
 async def in_line(scene: Scene) -> None:
     """A session's second message waits for the first one's end; a canceled third never runs."""
-    first = await scene.visitor.send(script(numbered(30, delay=0.05)))
+    first = await scene.visitor.send(script(numbered(30, delay=0.05), HELD))
     session = scene.visitor.session_of(first)
+    await first.until(lambda seen: "#5;" in told(seen))
     second = await scene.visitor.send(script({"text": "second\n"}), session=session)
     third = await scene.visitor.send(script({"text": "third\n"}), session=session)
     await scene.api.post(f"/api/v1/runs/{third.run_id}/cancel", Run)
     assert await third.closed() == "canceled"
+    await let_go(scene, first)
     runs = [await scene.visitor.succeeded(shadow) for shadow in (first, second)]
     ended, started = runs[0].finished_at, runs[1].started_at
     assert ended is not None

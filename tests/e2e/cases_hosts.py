@@ -13,7 +13,7 @@ from tests.e2e.grounds import Ground
 from tests.e2e.hosts import Host, Hosts
 from tests.e2e.snapshots import head
 from tests.e2e.stack import Stack
-from tests.e2e.strikes import OVER, SEEDS, Strike, Striker
+from tests.e2e.strikes import LONG, OVER, SEEDS, Strike, Striker
 from tests.e2e.voyages import MOMENTS, Voyage, arrived
 from tests.system.oracle import quiet
 from tests.system.visitor import script
@@ -114,7 +114,7 @@ class HostCases:
         """Two managers; one host loses its power. Its runs end right on the other one."""
         *_, port = await self.stack.published("control-plane", 8010)
         await self.second.serve(self.stack, port=port, drains=True)
-        voyages = [Voyage(moment, SEED + n) for moment in MOMENTS for n in range(SEEDS)]
+        voyages = [Voyage(moment, SEED + n, LONG) for moment in MOMENTS for n in range(SEEDS)]
         shadows = [await scene.visitor.send(voyage.prompt) for voyage in voyages]
         for voyage, shadow in zip(voyages, shadows, strict=True):
             await shadow.until(voyage.under_way, within=90)

@@ -11,6 +11,7 @@ from contracts.human_loop import Reply
 from contracts.jobs import Job
 from contracts.session_workers import PatchSessionWorker
 from contracts.snapshots import SnapshotPage
+from contracts.workers import WorkerState
 from tests.e2e.cases import Case, Scene
 from tests.e2e.cases_approval import LEDGER as APPROVED
 from tests.e2e.cases_approval import asked, asks, reply
@@ -112,7 +113,7 @@ class Lifecycle:
 
     async def superseded(self, scene: Scene) -> None:
         """Frozen beyond its lease: another goes on. Awake again it saves aside, and goes."""
-        voyage = Voyage("stream", 7)
+        voyage = Voyage("stream", 7, long=24.0)
         shadow = await scene.visitor.send(voyage.prompt)
         await shadow.until(voyage.under_way)
         await shadow.kind("workspace.saved", within=60)
@@ -139,7 +140,13 @@ class Lifecycle:
         """One is kept warm, one is idle: a pass stops the idle one, and counts both."""
         warm, stays = await self.settled(scene, {"text": "warm"})
         await scene.api.limits(warm, PatchSessionWorker(keep_warm=True))
-        _, goes = await self.settled(scene, {"text": "idle"})
+        idle, goes = await self.settled(scene, {"text": "idle"})
+
+        async def rests() -> bool:
+            worker = await scene.api.worker(idle)
+            return worker is not None and worker.state is WorkerState.IDLE
+
+        await eventually(rests, "its run has ended for clients, not yet for the worker")
         done = await self.job(scene, "/api/v1/session-workers/cleanup/idle")
         assert done.counts.get("kept_warm", 0) >= 1, done.counts
         assert done.counts.get("stopped", 0) >= 1, done.counts
@@ -166,14 +173,14 @@ class Lifecycle:
     async def agentless(self, scene: Scene) -> None:
         """Canceled in its text and in its tool: no process of the agent is left."""
         for moment in MOMENTS:
-            voyage = Voyage(moment, 3)
+            voyage = Voyage(moment, 3, long=30.0)
             shadow = await scene.visitor.send(voyage.prompt)
             await shadow.until(voyage.under_way, within=60)
             container = await self.engine.session(scene.visitor.session_of(shadow))
             before = await self.engine.processes(container)
             assert any("scripted" in one for one in before), before
             await scene.api.raw("POST", f"/api/v1/runs/{shadow.run_id}/cancel")
-            assert await shadow.closed(within=20) == "canceled"
+            assert await shadow.closed(within=60) == "canceled"
             left = await self.engine.processes(container)
             assert not [one for one in left if "scripted" in one or "sleep" in one], left
 

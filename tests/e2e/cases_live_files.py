@@ -14,6 +14,7 @@ import httpx
 from docker.models.containers import Container
 
 from contracts.projects import CreateKey, CreateUser, Member, NewKey
+from contracts.session_workers import PatchSessionWorker
 from tests.agents.upstreams import project_of
 from tests.e2e.cases import Case, Scene
 from tests.e2e.cases_refusals import problem
@@ -96,6 +97,7 @@ class LiveFiles:
         shadow = await scene.visitor.send(script({"shell": MAKE}, {"shell": WAITS}))
         await shadow.until(lambda seen: results(seen) == 1, within=60)
         session = scene.visitor.session_of(shadow)
+        await scene.api.limits(session, PatchSessionWorker(keep_warm=True))
         container, area = await self.engine.session(session), Area(scene.api, session)
         await self._edited(area, container)
         await self._moved(area, container)

@@ -179,7 +179,7 @@ class Secrets:
 
     async def _metrics(self) -> bytes:
         found: list[bytes] = []
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
             for service, port in METRICS.items():
                 url = f"http://{await self.stack.address(service)}:{port}/metrics"
                 found.append((await client.get(url)).content)

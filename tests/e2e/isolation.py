@@ -10,6 +10,7 @@ from uuid import UUID
 from docker.models.containers import Container
 
 from contracts.runs import Run
+from contracts.session_workers import PatchSessionWorker
 from tests.e2e import inside
 from tests.e2e.blindness import Blindness
 from tests.e2e.canaries import held_by, secrets_of
@@ -59,10 +60,11 @@ class Isolation:
         engine = self.stack.engine
         shadow = await scene.visitor.send(script({"text": "here\n"}))
         session = (await scene.visitor.succeeded(shadow)).session_id
+        await scene.api.limits(session, PatchSessionWorker(keep_warm=True))
         question = await self._question(session)
         await self._image_is_older(await engine.session(session))
         by_agent = await asked_by_agent(scene.visitor, engine, session, question, BY_TOOL)
-        running = await scene.visitor.send(script({"sleep": 120}), session=session)
+        running = await scene.visitor.send(script({"sleep": 600}), session=session)
         await running.kind("run.started")
         container = await engine.session(session)
         as_agent, as_root = await asyncio.gather(
@@ -93,6 +95,7 @@ class Isolation:
         """Unweakened it is green; then one weakness at a time, and the check that must find it."""
         shadow = await scene.visitor.send(script({"text": "a pattern\n"}))
         session = (await scene.visitor.succeeded(shadow)).session_id
+        await scene.api.limits(session, PatchSessionWorker(keep_warm=True))
         question = await self._question(session)
         container = await self.stack.engine.session(session)
         pattern = configuration(await self.stack.engine.inspect(container))

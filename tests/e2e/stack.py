@@ -6,9 +6,9 @@ It has a project name, a port and times of its own. What its services say is kep
 import asyncio
 import contextlib
 import json
+import random
 import secrets
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
@@ -23,6 +23,7 @@ import botocore.config
 import msgspec
 from docker.models.containers import Container
 
+from cli.embedded.ports import is_free
 from cli.settings import search_path
 from control_plane.services.bootstrap import Bootstrapped
 from tests.e2e.engine import Engine
@@ -197,11 +198,11 @@ class Stack:
         url = urlsplit(await self.secret("control-plane", "database-url"))
         login = url.netloc.rpartition("@")[0]
         place = f"{login}@{await self.address('postgres')}:{url.port or 5432}"
-        connection = await asyncpg.connect(urlunsplit(url._replace(netloc=place)), timeout=5)
+        connection = await asyncpg.connect(urlunsplit(url._replace(netloc=place)), timeout=30)
         try:
-            return await connection.fetch(query, *values, timeout=10)
+            return await connection.fetch(query, *values, timeout=60)
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=30)
 
     async def value(self, query: str, *values: object) -> Any:
         rows = await self.fetch(query, *values)
@@ -287,8 +288,10 @@ async def command(
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return held.getsockname()[1]
+    """Below the kernel's range for outgoing connections: it is bound minutes later, and again."""
+    while not is_free(port := random.randint(15_000, 32_000)):
+        pass
+    return port
 
 
 @contextlib.asynccontextmanager

@@ -32,7 +32,7 @@ class Voyage:
     moment: Moment
     seed: int
     long: float = 6.0
-    """Seconds of its tool, the first time that it is called."""
+    """Seconds of its text, or of its tool the first time that it is called."""
 
     @property
     def piece(self) -> int:
@@ -40,7 +40,7 @@ class Voyage:
 
     @property
     def prompt(self) -> str:
-        middle: dict[str, object] = numbered(120, delay=0.05)
+        middle: dict[str, object] = numbered(120, delay=self.long / 120)
         if self.moment == "tool":
             middle = {"shell": f"test -e tool.txt || {{ touch tool.txt; sleep {self.long}; }}"}
         return script(
