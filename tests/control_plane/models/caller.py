@@ -74,7 +74,7 @@ class Worker:
             is_open = any(call["state"] == "open" for call in found)
             return ended if len(ended) == count and not is_open else None
 
-        return await eventually(look, f"{count} calls are {state}", within=10)
+        return await eventually(look, f"{count} calls are {state}")
 
 
 async def make_worker(plane: Plane, owner: Caller) -> Worker:
@@ -96,4 +96,4 @@ async def make_worker(plane: Plane, owner: Caller) -> Worker:
 
 
 async def until(holds: Callable[[], Awaitable[Any]], otherwise: str) -> Any:
-    return await eventually(holds, otherwise, within=10)
+    return await eventually(holds, otherwise)

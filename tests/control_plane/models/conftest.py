@@ -9,6 +9,7 @@ import pytest
 
 from chassis.auth import generate_signing_key
 from control_plane.app import build_app
+from control_plane.services import model_calls
 from tests.control_plane.models.caller import Worker, make_worker
 from tests.control_plane.models.spoilt import SpoiltProvider
 from tests.fixtures.control_plane import Caller, Plane, RunningPlane, plane_settings
@@ -41,6 +42,7 @@ async def spoilt_server() -> AsyncGenerator[SpoiltProvider]:
 @pytest.fixture
 def spoilt(spoilt_server: SpoiltProvider) -> SpoiltProvider:
     spoilt_server.seen.clear()
+    spoilt_server.go.clear()
     return spoilt_server
 
 
@@ -66,13 +68,19 @@ async def running_plane(
         **{
             "model_hosts": [model.url, spoilt_server.url, NOBODY],
             "secret_key": SECRET_KEY,
-            "model_silence_seconds": 1.0,
             **changes,
         },
     )
     app = build_app(settings)
     async with serving(app, on_stop=app.stop) as url:
         yield RunningPlane(url, app, private)
+
+
+@pytest.fixture(autouse=True)
+def bookings_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before an answer's end, and before a stop, however slow the database is."""
+    monkeypatch.setattr(model_calls, "PATIENCE", 60.0)
+    monkeypatch.setattr(model_calls, "STOP_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ class SpoiltProvider:
     seen: list[Request] = field(default_factory=list[Request])
     sent: int = 0
     """Bytes of the endless answer that found room somewhere."""
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whoever is made to wait is answered."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Whoever was answered without an end has left."""
 
@@ -54,6 +56,7 @@ class SpoiltProvider:
                 "halves": self._halves,
                 "lingers": self._lingers,
                 "cookies": self._cookies,
+                "waits": self._waits,
             }
             await ways[word](out)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -128,6 +131,10 @@ class SpoiltProvider:
     async def _cookies(self, out: Out) -> None:
         body = b'{"id":"msg_3","usage":{"input_tokens":1,"output_tokens":2}}'
         await _whole(out, b"200 OK", body, b"Set-Cookie: whose=theirs; Path=/\r\n")
+
+    async def _waits(self, out: Out) -> None:
+        await self.go.wait()
+        await self._cookies(out)
 
 
 async def _whole(out: Out, status: bytes, body: bytes, headers: bytes) -> None:

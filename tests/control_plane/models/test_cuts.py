@@ -63,7 +63,7 @@ async def test_failed_response__is_whole_and_refused(worker: Worker, model: Scri
 
 @pytest.mark.parametrize("spoken", SPOKEN)
 async def test_cut_by_the_caller(worker: Worker, model: ScriptedModel, spoken: str) -> None:
-    reply = {"text": LONG, "delay": 0.2, "usage": [100, 900, 7]}
+    reply = {"text": f"{LONG} " * 20, "delay": 0.2, "usage": [100, 900, 7]}
     async with worker.streamed(PATHS[spoken], script(reply)) as answer:
         async for part in answer.aiter_raw():
             if b"word1" in part:
@@ -102,8 +102,15 @@ async def test_cut_by_the_caller__before_the_first_byte(
     await until(left, "the provider's connection is closed")
 
 
+def impatient(worker: Worker, patch: pytest.MonkeyPatch, silence: float) -> None:
+    patch.setattr(worker.plane.app.services.model_gateway._provider, "_silence", silence)
+
+
 @pytest.mark.parametrize("spoken", SPOKEN)
-async def test_silent__before_the_first_byte(worker: Worker, spoken: str) -> None:
+async def test_silent__before_the_first_byte(
+    worker: Worker, spoken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(worker, monkeypatch, 1.0)
     answer = await worker.ask(PATHS[spoken], script({"hang": 30}), stream=True)
     assert answer.status_code == 504
     told = answer.json()["error"]
@@ -114,7 +121,8 @@ async def test_silent__before_the_first_byte(worker: Worker, spoken: str) -> Non
     assert call["input_tokens"] > 20
 
 
-async def test_silent__in_the_middle(worker: Worker) -> None:
+async def test_silent__in_the_middle(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient(worker, monkeypatch, 5.0)  # long enough for the first byte
     reply = {"text": LONG, "delay": 20}
     with pytest.raises(httpx.RemoteProtocolError):
         await worker.ask("/v1/messages", script(reply), stream=True)

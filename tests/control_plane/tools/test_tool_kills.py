@@ -37,7 +37,7 @@ async def process(
             async def ready() -> bool:
                 return (await http.get(f"{url}/readyz")).status_code == 200
 
-            await eventually(ready, "the control plane did not become ready")
+            await eventually(ready, "the control plane did not become ready", within=90)
         yield url, started
     finally:
         if started.returncode is None:
