@@ -32,6 +32,7 @@ from control_plane.services.snapshots import Snapshots
 from control_plane.services.verifications import Verifications
 from control_plane.services.verifying import Verifying
 from snapshots.model import Part
+from tests.fixtures.clock import ManualClock
 from tests.fixtures.office import Office
 from tests.fixtures.saved import Saved, Saver
 
@@ -313,11 +314,10 @@ async def test_snapshot__that_goes_meanwhile_is_no_damage(
 
 
 async def test_pace__is_kept() -> None:
-    pace = Pace(SystemClock(), 1000.0)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    clock = ManualClock()
+    pace, began = Pace(clock, 1000.0), clock.now
     await asyncio.gather(*(pace.take(50) for _ in range(4)))
-    assert loop.time() - began >= 0.2
+    assert clock.now - began == pytest.approx(0.2)
 
 
 def _stop() -> None:

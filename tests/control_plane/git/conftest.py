@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from chassis.auth import generate_signing_key
@@ -67,6 +68,8 @@ async def running_plane(
     )
     app = build_app(settings)
     async with serving(app, on_stop=app.stop) as url:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as anyone:
+            (await anyone.get("/healthz")).raise_for_status()  # answered when all of it is up
         yield RunningPlane(url, app, private)
 
 

@@ -85,7 +85,7 @@ async def test_body__goes_no_faster_than_the_host_takes_it(
     await eventually(stands_still, "whoever sends waits")
     assert given < 32 * MIB
     spoilt.go_on.set()
-    answer = await asyncio.wait_for(posting, 20)
+    answer = await asyncio.wait_for(posting, 30)
     assert (answer.status_code, answer.content) == (200, b"0000")
     assert spoilt.taken > 48 * MIB
 
@@ -110,4 +110,4 @@ async def test_caller__that_leaves_ends_it(open_worker: Worker, spoilt: SpoiltHo
 
     await eventually(asked, "the host is asked")
     asking.cancel()
-    await asyncio.wait_for(spoilt.left.wait(), 0.8)
+    await asyncio.wait_for(spoilt.left.wait(), 30)

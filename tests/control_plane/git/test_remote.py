@@ -33,7 +33,7 @@ def resolving(*addresses: str) -> Resolve:
 
 @contextlib.asynccontextmanager
 async def a_remote(
-    resolve: Resolve, *hosts: str, silence: float = 5.0
+    resolve: Resolve, *hosts: str, silence: float = 60.0
 ) -> AsyncGenerator[GitRemote]:
     remote = GitRemote(GitHosts(hosts), silence=silence, resolve=resolve)
     try:

@@ -72,7 +72,7 @@ class Worker:
             found = [one["event"] for one in shown.json()["items"]]
             return found if sum(one["count"] for one in found) >= count else None
 
-        return await eventually(look, f"{count} denials are told", within=10)
+        return await eventually(look, f"{count} denials are told")
 
     async def audited(self, action: str) -> list[dict[str, Any]]:
         shown = await self.owner.http.get("/api/v1/audit")

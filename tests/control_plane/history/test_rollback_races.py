@@ -66,7 +66,7 @@ async def test_a_message_that_comes_at_the_same_moment__stands_behind_it(
         disarm_all()
         message = asyncio.create_task(desk.office.enqueue(session, "three"))
         if not guarded:
-            await asyncio.wait_for(message, 10)
+            await asyncio.wait_for(message, 25)
             barrier.release()
             refused = await going
             assert refused.status_code == 409, "it was passed by"

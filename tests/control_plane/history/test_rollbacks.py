@@ -10,6 +10,7 @@ from contracts.human_loop import RequestState
 from contracts.snapshots import SnapshotKind
 from control_plane.services.rollbacks import Rollbacks
 from tests.control_plane.history.desk import Desk
+from tests.control_plane.races.test_fences import retried
 from tests.fixtures.barriers import Barrier
 from tests.fixtures.control_plane import Caller, Plane
 from tests.fixtures.deadlines import eventually
@@ -155,7 +156,7 @@ async def test_rollback__to_what_a_superseded_worker_saved(plane: Plane, desk: D
     await desk.say(berth, "first half")
     await desk.office.expire(berth)
     await desk.office.rescue.reclaim()
-    again = await desk.office.claim(desk.host)
+    again = await retried(desk.office, desk.host)
     await desk.office.report(again, again.started())
     await desk.say(again, "another half")
     saved = await desk.save(again, {b"a": b"2"})
