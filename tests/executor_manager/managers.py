@@ -47,7 +47,7 @@ STANDIN = Path(__file__).parent / "standin"
 KEY = "bsk_manager_canary"
 
 
-async def until(seen: Callable[[], object], what: str = "", deadline: float = 20) -> Any:
+async def until(seen: Callable[[], object], what: str = "", deadline: float = 40) -> Any:
     try:
         async with asyncio.timeout(deadline):
             while not (found := seen()):  # noqa: ASYNC110  # it happens in other processes
@@ -144,7 +144,7 @@ class Desk:
         return next((w for w in newest if w.worker_id == worker.worker_id), None)
 
     async def ready(self, worker: WorkerGrant) -> None:
-        await until(lambda: self.changed(worker, "ready"), f"ready: {self.changes}")
+        await until(lambda: self.changed(worker, "ready"), f"ready: {self.changes}", 60)
 
     def _guarded(
         self, kind: type[Any], work: Callable[[web.Request, Any], Awaitable[msgspec.Struct]]
@@ -303,7 +303,7 @@ class Manager:
             stderr=self.log_path.open("ab"),
         )
 
-    async def kill(self, number: int = signal.SIGKILL, deadline: float = 20) -> int:
+    async def kill(self, number: int = signal.SIGKILL, deadline: float = 40) -> int:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(number)

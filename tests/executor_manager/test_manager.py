@@ -62,10 +62,10 @@ async def test_killed_and_started_again__adopts_what_runs(
     container = await container_of(backend, worker)
     pid = executor_pid(container)
     await first.kill()
-    desk.beats.clear()
     await start()
+    await until(lambda: desk.incarnation == 2, "registered again")
+    desk.beats.clear()
     await until_answered(desk, worker)
-    assert desk.incarnation == 2
     assert executor_pid(container) == pid
     assert starts(container) == 1
     run = {"run_id": str(new_id()), "attempt": 1, "agent": "scripted", "prompt": "hi"}
@@ -98,12 +98,13 @@ async def test_killed_while_it_activates__never_makes_a_second_process(
     first = await start(failpoints=f"{place}=kill9")
     worker = desk.offer()
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 20)
+    await asyncio.wait_for(first.process.wait(), 60)
     await start()
     await desk.ready(worker)
     container = await container_of(backend, worker)
     assert container.state is ContainerState.RUNNING
     await until((container.directories.workspace / "starts").exists)
+    await until(lambda: starts(container), "what it made is written")
     assert starts(container) == 1
 
 
@@ -113,11 +114,12 @@ async def test_killed_between_spawning_and_knowing__never_makes_a_second_process
     first = await start(failpoints="process.after_spawn=kill9")
     worker = desk.offer()
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 20)
+    await asyncio.wait_for(first.process.wait(), 60)
     await start()
     await desk.ready(worker)
     container = await container_of(backend, worker)
     await until((container.directories.workspace / "starts").exists)
+    await until(lambda: starts(container), "what it made is written")
     assert starts(container) == 1
 
 
@@ -127,7 +129,7 @@ async def test_killed_after_a_claim__reports_the_worker_that_it_does_not_have(
     first = await start(failpoints="claim.answered=kill9")
     worker = desk.offer()
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 20)
+    await asyncio.wait_for(first.process.wait(), 60)
     await start()
     await until(lambda: desk.changed(worker, "failed"), "failed")
     change = desk.changed(worker, "failed")
@@ -236,7 +238,7 @@ async def test_a_second_manager__refuses_to_start_on_the_same_directory(
     await until(lambda: desk.registrations, "registered")
     second = await start()
     assert second.process is not None
-    assert await asyncio.wait_for(second.process.wait(), 20) == 1
+    assert await asyncio.wait_for(second.process.wait(), 60) == 1
     assert first.process is not None
     assert f"another executor-manager (pid {first.process.pid}) uses" in second.log
 
@@ -257,7 +259,7 @@ async def test_a_state_directory_that_is_too_long__is_refused_at_the_start(
     manager.log_path = short_dir / "manager.log"
     await manager.start()
     assert manager.process is not None
-    assert await asyncio.wait_for(manager.process.wait(), 20) == 1
+    assert await asyncio.wait_for(manager.process.wait(), 60) == 1
     assert "bytes shorter" in manager.log
 
 
@@ -267,7 +269,7 @@ async def test_its_own_api__says_how_it_is_and_what_is_not_isolated(
     manager = await start()
     url = await manager.address()
     await until(lambda: desk.beats, "registered")
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
         assert (await http.get("/healthz")).status_code == 200
         await desk.ready(desk.offer())
         ready = await http.get("/readyz")

@@ -63,13 +63,14 @@ async def test_drain__asks_again_while_it_is_refused_until_it_is_called_off(
 ) -> None:
     """As for a live run, which is interrupted first."""
     desk.grant_stops = False
-    await start(max_workers=1, **QUICK)
+    manager = await start(max_workers=1, **QUICK)
     worker = desk.offer()
     await desk.ready(worker)
     desk.orders = Orders(draining=True)
     await until(lambda: len(desk.stops) >= 3, "asked again")
     desk.orders = Orders()
-    await until(lambda: free(desk) == 0 and desk.claims, "full, and not more")
+    await until(lambda: manager.log.count('"orders"') == 2, "told")
+    assert free(desk) == 0, "full, and not more"
     asked, beats = len(desk.stops), len(desk.beats)
     await until(lambda: len(desk.beats) > beats + 15, "a while")
     assert len(desk.stops) <= asked + 1

@@ -156,7 +156,7 @@ async def test_reader_that_leaves__ends_the_reading(
 ) -> None:
     container = await container_of(backend, worker)
     async with (
-        httpx.AsyncClient(trust_env=False) as http,
+        httpx.AsyncClient(trust_env=False, timeout=20) as http,
         http.stream("GET", f"{url}?path=endless", headers=ticket(desk, worker)) as answer,
     ):
         async for chunk in answer.aiter_raw():
