@@ -35,15 +35,19 @@ class ControlPlane:
         self.requests: list[Request] = []
         self.told: list[TellDenials] = []
         self.came = asyncio.Event()
+        self.gate: asyncio.Event | None = None
+        """When set: answers wait until it is open."""
 
     async def answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
         self.requests.append(request)
         self.told.append(msgspec.json.decode(request.body, type=TellDenials))
-        writer.write(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
         self.came.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        writer.write(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
 
     async def until(self, count: int) -> list[TellDenials]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.told) < count:
                 self.came.clear()
                 await self.came.wait()
@@ -128,7 +132,7 @@ async def test_whatever_an_agent_sends__is_told_as_plain_text(short_dir: Path) -
         await agent.send(b"CONNECT " + b"x" * 5000 + b" HTTP/1.1\r\n\r\n")
         await get(agent, "/" + "y" * 3000)
         told = await control_plane.until(1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while sum(len(batch.denials) for batch in told) < 3:
                 await control_plane.until(len(told) + 1)
     for one in (denial for batch in told for denial in batch.denials):
@@ -143,12 +147,14 @@ async def test_a_batch_that_was_not_taken__is_told_again_under_its_id(
     short_dir: Path, status: int
 ) -> None:
     control_plane = ControlPlane(refusal(status), TAKEN)
+    control_plane.gate = asyncio.Event()
     async with telling_to(control_plane, short_dir) as relay:
         agent = await relay.bind(relay.policy())
         await get(agent, "/first/x")
         await control_plane.until(1)
         await get(agent, "/second/x")
         await agent.change(token="fresh")
+        control_plane.gate.set()
         first, again, second = await control_plane.until(3)
     assert first == again
     assert second.batch_id != first.batch_id
@@ -195,14 +201,14 @@ async def test_many_different_ones__are_bounded_and_the_rest_is_a_number() -> No
 
     telling = Telling(tell, gather_seconds=0.001)
     telling.add(denial("/first"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await came.wait()
     for number in range(5000):
         telling.add(denial(f"/{number}"))
         telling.add(denial("/0"))
     came.clear()
     away.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(told) < 2:
             came.clear()
             await came.wait()

@@ -132,7 +132,7 @@ async def outside(short_dir: Path) -> AsyncGenerator[Outside]:
         plane = await stack.enter_async_context(Witness(answer=echo))
         url = f"http://127.0.0.1:{plane.port}"
         relay = await stack.enter_async_context(
-            relay_in_process(short_dir, OWN, control_plane_url=url, relay_hello_seconds=1.0)
+            relay_in_process(short_dir, OWN, control_plane_url=url)
         )
         relay.names.answers[HOST] = [["127.0.0.1"]]
         server = await stack.enter_async_context(TlsServer(short_dir, raw=True))

@@ -9,10 +9,12 @@ import pytest
 
 from contracts.relay import RELAY_STREAMS, Credential, NamedUpstream, RelayStreams
 from executor_manager.relay.streams import KEPT
+from tests.executor_manager.relay.conftest import Passing
 from tests.executor_manager.relay.index_server import IndexServer
 from tests.executor_manager.relay.tunnelling import Agent, relay_in_process
 
 PAGE_BYTES = 3_000_000
+INDEX_SECONDS = 60.0
 KEY = "canary-of-the-index"
 
 
@@ -31,7 +33,7 @@ async def agent(short_dir: Path, index: IndexServer) -> AsyncGenerator[Agent]:
         relay_credentials_dir=short_dir / "credentials",
         relay_index_bytes=PAGE_BYTES + 1,
         relay_index_room_bytes=3 * PAGE_BYTES,
-        relay_index_seconds=1.0,
+        relay_index_seconds=INDEX_SECONDS,
     ) as relay:
         pypi = NamedUpstream(
             name="pypi",
@@ -55,7 +57,7 @@ async def told(agent: Agent) -> RelayStreams:
     control = Path(agent.policy.control_dir) / "relay.sock"
     reader, writer = await asyncio.open_unix_connection(str(control))
     writer.write(asking(RELAY_STREAMS.path, RELAY_STREAMS.method))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     return msgspec.json.decode(answer.partition(b"\r\n\r\n")[2], type=RelayStreams)
@@ -85,16 +87,18 @@ async def test_a_redirect__leads_out_of_the_index_in_no_spelling(
 
 
 async def test_a_page_that_nobody_reads__gives_its_room_back(
-    agent: Agent, index: IndexServer
+    passing: Passing, agent: Agent, index: IndexServer
 ) -> None:
     """A session has room for one of these."""
     index.add("/team/index/simple/b/", b"x" * PAGE_BYTES, "text/html")
     reader, writer = await agent.open()
     writer.write(asking("/pypi/simple/b/"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         answer = await agent.send(asking("/pypi/simple/b/"))
         assert answer.startswith(b"HTTP/1.1 503 ")
+    passing(INDEX_SECONDS + 1)
+    async with asyncio.timeout(30):
         while not answer.startswith(b"HTTP/1.1 200 "):
             answer = await agent.send(asking("/pypi/simple/b/"))
     writer.close()

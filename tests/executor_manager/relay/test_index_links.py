@@ -105,9 +105,9 @@ def test_html_with_a_base__is_read_by_it_and_loses_it() -> None:
 
 @pytest.mark.parametrize("page", [b"<a " * 100_000, b'<a x="' * 60_000, b"<base " * 100_000])
 def test_html_that_is_none__costs_little(page: bytes) -> None:
-    begun = time.monotonic()
+    begun = time.thread_time()
     rewrite_html(page, Links(PYPI, "https://index.test/simple/b/", ""))
-    assert time.monotonic() - begun < 10
+    assert time.thread_time() - begun < 10
 
 
 def test_json_pages__keep_all_but_the_urls_of_files() -> None:

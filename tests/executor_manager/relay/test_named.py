@@ -18,6 +18,7 @@ from tests.executor_manager.relay.witness import (
     Witness,
     bind_agent,
     everything_about,
+    hasty,
     keep_secret,
     post,
 )
@@ -249,7 +250,7 @@ async def test_a_stream__leaves_as_it_comes_in_both_directions(
     session = await bind_agent(agents_relay, witness.named())
     reader, writer = await session.connect()
     head = "POST /models/v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"3\r\nabc\r\n")
@@ -286,18 +287,19 @@ async def test_a_body_that_is_too_large__is_refused(
     writer.write(f"POST /models/v1/messages HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n".encode())
     if not announced:
         writer.write(b"100001\r\n" + b"x" * 0x100001 + b"\r\n0\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 413")
     assert witness.seen == []
 
 
+@hasty(STREAM_SILENCE="1")
 async def test_a_body_that_stops__is_not_waited_for(agents_relay: Relay, witness: Witness) -> None:
     session = await bind_agent(agents_relay, witness.named())
     reader, writer = await session.connect()
     writer.write(post("/models/v1/messages", b"half").replace(b"4\r\n", b"8\r\n"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 400")
@@ -329,7 +331,7 @@ async def test_a_body_that_waits_to_be_asked_for__is_asked_for_once(
     done, _ = await asyncio.wait([reading], timeout=0.5)
     assert not done
     await witness.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert (await reading).startswith(b"HTTP/1.1 100 Continue")
         writer.write(b"body")
         rest = await reader.read()
@@ -352,6 +354,7 @@ async def test_an_upstream_that_drops_a_get__is_not_asked_again(
     assert (await session.streams()).cuts == []
 
 
+@hasty(FIRST_BYTE="1", WAIT="1")
 async def test_an_upstream_that_never_answers__is_told_as_a_timeout(
     agents_relay: Relay, witness: Witness
 ) -> None:
@@ -360,8 +363,7 @@ async def test_an_upstream_that_never_answers__is_told_as_a_timeout(
 
     witness.answer = wait
     session = await bind_agent(agents_relay, witness.named())
-    async with asyncio.timeout(15):
-        answer = await session.agent.ask("/models/v1/messages")
+    answer = await session.agent.ask("/models/v1/messages")
     assert answer.startswith(b"HTTP/1.1 504")
     assert (await session.streams()).cuts == []
 

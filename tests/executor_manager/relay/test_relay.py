@@ -160,7 +160,7 @@ async def test_an_answer__is_streamed_as_it_comes(relay: Relay, upstream: Upstre
     upstream.gate = asyncio.Event()
     reader, writer = await asyncio.open_unix_connection(str(worker.path))
     writer.write(f"GET {SIGNED} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.readuntil(b"first ")
         upstream.gate.set()
         await reader.readuntil(b"second")
@@ -181,13 +181,14 @@ async def test_an_upstream_that_is_away__is_waited_for(relay: Relay, upstream: U
 
 
 async def test_an_upstream_that_stays_away__is_told_as_unavailable(
-    relay: Relay, upstream: Upstream
+    short_dir: Path, upstream: Upstream
 ) -> None:
-    await relay.route(upstream.url)
-    worker = await relay.bind()
-    await upstream.close()
-    answer = await worker.ask(f"/internal/v1/workers/{worker.worker_id}/restore")
-    await upstream.open()
+    async with Relay(short_dir / "relay", RELAY_WAIT_SECONDS="1") as relay:
+        await relay.route(upstream.url)
+        worker = await relay.bind()
+        await upstream.close()
+        answer = await worker.ask(f"/internal/v1/workers/{worker.worker_id}/restore")
+        await upstream.open()
     assert answer.startswith(b"HTTP/1.1 503")
     assert b"dependency_unavailable" in answer
 

@@ -21,6 +21,7 @@ from tests.executor_manager.relay.witness import (
     Request,
     Witness,
     bind_agent,
+    hasty,
     post,
     sha256,
     whole,
@@ -55,6 +56,7 @@ async def silence(_request: Request, writer: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 
 
+@hasty(STREAM_SILENCE="1")
 @pytest.mark.parametrize("how", [end, end_in_a_chunk, end_before_the_length, reset, silence])
 async def test_cut_by_the_upstream__looks_cut_and_is_told_until_made_good(
     agents_relay: Relay, witness: Witness, how: Answer
@@ -101,7 +103,7 @@ async def test_a_client_that_goes_away__is_no_cut_and_lets_go_of_the_upstream(
     witness.answer = silence
     reader, writer = await session.connect()
     writer.write(post("/models/v1/messages", BODY))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.readuntil(b"first ")
         assert (await session.streams()).open == 1
         writer.transport.abort()
@@ -116,7 +118,7 @@ async def test_a_client_that_goes_away_while_waiting__is_forgotten(
     await witness.stop()
     _, writer = await session.connect()
     writer.write(post("/models/v1/messages", BODY))
-    async with asyncio.timeout(2):  # less than the relay would wait
+    async with asyncio.timeout(30):  # less than the relay would wait
         await session.until_open(1)
         writer.transport.abort()
         await session.until_open(0)
@@ -132,7 +134,7 @@ async def test_a_relay_that_was_killed__has_another_boot_and_waits_for_its_polic
     witness.answer = silence
     reader, writer = await session.connect()
     writer.write(post("/models/v1/messages", BODY))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.readuntil(b"first ")
         await agents_relay.kill()
         rest = await reader.read()
@@ -156,7 +158,7 @@ async def test_terminated__it_cuts_what_is_open_and_ends(
     witness.answer = silence
     reader, writer = await session.connect()
     writer.write(post("/models/v1/messages", BODY))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.readuntil(b"first ")
         await agents_relay.kill(signal.SIGTERM)
         assert b"0\r\n\r\n" not in await reader.read()
@@ -172,7 +174,7 @@ async def test_a_policy_without_an_agents_directory__cuts_by_the_relay(
     witness.answer = silence
     reader, writer = await session.connect()
     writer.write(post("/models/v1/messages", BODY))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.readuntil(b"first ")
         await agents_relay.bind(session.control.worker_id)
         assert b"0\r\n\r\n" not in await reader.read()
@@ -250,6 +252,7 @@ async def test_refused__is_told_until_its_path_was_answered(
     assert told.cuts == []
 
 
+@hasty(FIRST_BYTE="1", WAIT="1")
 async def test_refused__by_the_relay_itself_is_told_as_well(
     agents_relay: Relay, witness: Witness
 ) -> None:
@@ -289,7 +292,7 @@ async def test_refused__is_nothing_that_its_client_did_not_wait_for(
     witness.answer = reluctant
     reader, writer = await session.connect()
     writer.write(post("/models/v1/messages", BODY))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.readuntil(b"first ")
         writer.transport.abort()
         told = await session.until_open(0)

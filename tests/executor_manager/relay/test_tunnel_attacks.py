@@ -33,8 +33,10 @@ async def server(short_dir: Path) -> AsyncGenerator[TlsServer]:
 
 
 @pytest.fixture
-async def relay(short_dir: Path) -> AsyncGenerator[InProcess]:
-    async with relay_in_process(short_dir, OWN, relay_hello_seconds=0.5) as relay:
+async def relay(short_dir: Path, request: pytest.FixtureRequest) -> AsyncGenerator[InProcess]:
+    """Its parameter: how long a hello is waited for."""
+    hello_seconds = getattr(request, "param", 60.0)
+    async with relay_in_process(short_dir, OWN, relay_hello_seconds=hello_seconds) as relay:
         relay.names.answers[HOST] = [["127.0.0.1"]]
         yield relay
 
@@ -182,30 +184,34 @@ async def test_a_connect_after_a_request__gets_nowhere(agent: Agent, server: Tls
 
 
 FIRST_BYTES = [
-    ("another name", client_hello("evil.example.org"), ALERT),
-    ("no name", client_hello(None), ALERT),
-    ("another name in pieces", in_records(client_hello("evil.example.org"), 3), ALERT),
+    ("another name", 60.0, client_hello("evil.example.org"), ALERT),
+    ("no name", 60.0, client_hello(None), ALERT),
+    ("another name in pieces", 60.0, in_records(client_hello("evil.example.org"), 3), ALERT),
     (
         "an encrypted hello behind another name",
+        60.0,
         with_extension(client_hello("outer.example.com"), ENCRYPTED, b"\x00" + b"x" * 100),
         ALERT,
     ),
-    ("plain HTTP", b"GET / HTTP/1.1\r\nHost: files.example.org\r\n\r\n", b""),
-    ("SSH", b"SSH-2.0-x\r\n", b""),
-    ("a huge hello", b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + b"x" * 20_000, ALERT),
-    ("a hello that does not end", client_hello(HOST)[:-1], b""),
-    ("nothing", b"", b""),
+    ("plain HTTP", 60.0, b"GET / HTTP/1.1\r\nHost: files.example.org\r\n\r\n", b""),
+    ("SSH", 60.0, b"SSH-2.0-x\r\n", b""),
+    ("a huge hello", 60.0, b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + b"x" * 20_000, ALERT),
+    ("a hello that does not end", 0.5, client_hello(HOST)[:-1], b""),
+    ("nothing", 0.5, b"", b""),
 ]
 
 
 @pytest.mark.parametrize(
-    ("sent", "answer"), [case[1:] for case in FIRST_BYTES], ids=[case[0] for case in FIRST_BYTES]
+    ("relay", "sent", "answer"),
+    [case[1:] for case in FIRST_BYTES],
+    indirect=["relay"],
+    ids=[case[0] for case in FIRST_BYTES],
 )
 async def test_first_bytes__that_are_no_hello_for_the_host_are_not_forwarded(
     agent: Agent, server: TlsServer, sent: bytes, answer: bytes
 ) -> None:
     assert await agent.say(f"{HOST}:{server.port}", sent) == answer
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while server.connections and not all(w.is_closing() for w in server.writers):
             await asyncio.wait([asyncio.ensure_future(w.wait_closed()) for w in server.writers])
     assert bytes(server.received) == b""

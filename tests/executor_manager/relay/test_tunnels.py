@@ -115,7 +115,7 @@ async def test_the_end_of_one_direction__is_passed_on_and_the_other_goes_on(
     _, (reader, writer) = await agent.connect(f"{HOST}:{port}")
     writer.write(client_hello(HOST))
     writer.write_eof()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await ended.wait()
         assert await reader.read() == b"after"
     writer.close()
@@ -155,7 +155,7 @@ async def test_a_narrower_policy__cuts_what_it_does_not_allow(
 async def test_a_worker_that_is_gone__has_no_tunnel(agent: Agent, server: TlsServer) -> None:
     _, (reader, writer) = await agent.connect(f"{HOST}:{server.port}")
     await agent.relay.workers.delete(agent.policy.worker_id)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await reader.read() == b""
     with pytest.raises(OSError):
         await agent.open()
@@ -203,7 +203,7 @@ async def test_ordinary_clients__take_the_loopback_pipe_for_their_proxy(
             assert denied.json()["details"] == {"rule": "absolute_uri"}
 
         def standard_library() -> bytes:
-            client = http.client.HTTPSConnection("127.0.0.1", proxy, context=trusting, timeout=10)
+            client = http.client.HTTPSConnection("127.0.0.1", proxy, context=trusting, timeout=30)
             client.set_tunnel(HOST, port)
             client.request("GET", "/")
             return client.getresponse().read()

@@ -85,7 +85,7 @@ class TlsServer:
         return ssl.create_default_context(cafile=str(self.authority))
 
     async def until_received(self, size: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.received) < size:
                 self.arrived.clear()
                 await self.arrived.wait()
@@ -142,8 +142,7 @@ class InProcess:
 async def relay_in_process(
     folder: Path, *networks: str, control_plane_url: str = "", **settings: Any
 ) -> AsyncGenerator[InProcess]:
-    quick = {"relay_head_seconds": 2.0, "relay_wait_seconds": 1.0, "relay_denials_seconds": 0.02}
-    known = Settings(relay_dir=folder, **{**quick, **settings})
+    known = Settings(relay_dir=folder, **{"relay_denials_seconds": 0.02, **settings})
     names = NameServer()
     resolver = Resolver(names)
     frame = TunnelFrame(resolver, known, [ip_network(text) for text in networks])
@@ -179,7 +178,7 @@ class Agent:
         reader, writer = await self.open()
         writer.write(request)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 return await reader.read()
         finally:
             writer.close()
@@ -188,14 +187,14 @@ class Agent:
         """The head of the answer, and the connection."""
         reader, writer = await self.open()
         writer.write(f"CONNECT {target} HTTP/1.1\r\n{headers}\r\n".encode("latin-1"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await reader.readuntil(b"\r\n\r\n"), (reader, writer)
 
     async def tunnel(self, server: TlsServer, host: str = HOST) -> Connection:
         """TLS through a tunnel, the certificate verified."""
         head, (reader, writer) = await self.connect(f"{host}:{server.port}")
         assert head.startswith(b"HTTP/1.1 200 "), head
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await writer.start_tls(server.client(), server_hostname=host)
         return reader, writer
 
@@ -205,7 +204,7 @@ class Agent:
         assert head.startswith(b"HTTP/1.1 200 "), head
         writer.write(first)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 return await reader.read()
         except ConnectionResetError:
             return b""
@@ -222,7 +221,7 @@ async def loopback(path: Path) -> AsyncGenerator[int]:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             line = await process.stdout.readline()
         yield int(line.split()[1])
     finally:
@@ -233,13 +232,13 @@ async def loopback(path: Path) -> AsyncGenerator[int]:
 async def echoed(connection: Connection, text: bytes) -> bytes:
     reader, writer = connection
     writer.write(text)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await reader.readexactly(len(text))
 
 
 async def ended(reader: asyncio.StreamReader) -> bool:
     """Without another byte."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         try:
             return await reader.read() == b""
         except OSError:

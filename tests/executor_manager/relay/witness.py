@@ -10,6 +10,7 @@ from typing import Self
 from uuid import UUID
 
 import msgspec
+import pytest
 
 from contracts.relay import RELAY_STREAMS, AskStreams, Credential, NamedUpstream, RelayStreams
 from tests.executor_manager.relays import Bound, Relay
@@ -106,6 +107,12 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     elif length := request.all("content-length"):
         request.body = await reader.readexactly(int(length[0]))
     return request
+
+
+def hasty(**seconds: str) -> pytest.MarkDecorator:
+    """Deadlines of the relay that are to strike in a test, without RELAY_ and _SECONDS."""
+    settings = {f"RELAY_{name}_SECONDS": value for name, value in seconds.items()}
+    return pytest.mark.parametrize("agents_relay", [settings], indirect=True, ids=["hasty"])
 
 
 def keep_secret(relay: Relay, value: str = SECRET) -> None:
