@@ -16,7 +16,7 @@ def store(tmp_path: Path) -> Path:
     return sessions / "s.jsonl"
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("kind", ["fifo", "directory", "device"])
 def test_state__what_is_no_file_is_not_read(tmp_path: Path, store: Path, kind: str) -> None:
     if kind == "fifo":
