@@ -25,6 +25,8 @@ from tests.fixtures.engine import RealEngine
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
+WARM = "berth-warm-"
+
 
 class Site:
     """What the engine shows of one manager."""
@@ -44,7 +46,7 @@ class Site:
 
     async def waiting(self, manager: Manager, count: int = 1, *, but: str = "") -> list[Any]:
         """So many that the manager has ready, and no other one that is paused."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 told = [line for line in manager.log.splitlines() if '"warm_ready"' in line]
                 found = await self.by("paused") if told else []
@@ -55,7 +57,7 @@ class Site:
 
     async def settled(self, *expected: str) -> None:
         """Exactly these containers, by the engine's ids, and no directory of any other."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 found = {one.id for one in await self.containers()}
                 places = list((self._state / "workers").iterdir())
@@ -78,12 +80,14 @@ async def test_a_session__begins_in_a_warm_container_that_is_replaced(
 ) -> None:
     manager = await docker_start(warm_containers=1)
     (warm,) = await site.waiting(manager)
-    assert warm.name.startswith("berth-warm-")
+    assert warm.name.startswith(WARM)
     worker = desk.offer()
     await desk.ready(worker)
     assert used(manager)
-    (running,) = await site.by("running")
-    assert (running.id, running.name) == (warm.id, warm.name)
+    # besides this one its successor may run, which is being made
+    running = await site.by("running")
+    assert (warm.id, warm.name) in {(one.id, one.name) for one in running}
+    assert all(one.name.startswith(WARM) for one in running), "it was started cold"
     change = desk.changed(worker, "ready")
     assert change is not None
     assert [step.step for step in change.steps] == ["create", "relay", "start", "boot"]
@@ -151,7 +155,7 @@ async def test_killed_once_it_is_bound__the_next_one_brings_the_same_container_u
     (warm,) = await site.waiting(first)
     worker = desk.offer()
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 30)
+    await asyncio.wait_for(first.process.wait(), 60)
     await docker_start()
     await until_answered(desk, worker)
     await site.settled(warm.id)
@@ -167,7 +171,7 @@ async def test_killed_before_it_is_bound__is_failed_and_leaves_nothing(
     await site.waiting(first)
     worker = desk.offer()
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 30)
+    await asyncio.wait_for(first.process.wait(), 60)
     await docker_start()
     failed = await until(lambda: desk.changed(worker, "failed"), "failed")
     assert failed.reason == "container_missing"
@@ -181,7 +185,7 @@ async def test_killed_before_it_is_told_ready__is_told_by_the_next_one(
     (warm,) = await site.waiting(first)
     worker = desk.offer()
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 30)
+    await asyncio.wait_for(first.process.wait(), 60)
     assert desk.changed(worker, "ready") is None
     await docker_start()
     await desk.ready(worker)
@@ -195,7 +199,7 @@ async def test_killed_while_one_is_made__the_next_one_removes_it(
 ) -> None:
     first: Manager = await docker_start(warm_containers=1, failpoints=f"{place}=kill9")
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 30)
+    await asyncio.wait_for(first.process.wait(), 60)
     await docker_start()
     await until(lambda: desk.registrations[1:], "registered again")
     await site.settled()
@@ -211,8 +215,7 @@ async def test_killed_with_some_that_wait__the_next_one_keeps_the_session_and_re
     before = {one.id for one in await site.waiting(first, 2)}
     worker = desk.offer()
     await desk.ready(worker)
-    (running,) = await site.by("running")
-    assert running.id in before
+    (running,) = [one for one in await site.by("running") if one.id in before]
     await first.kill()
     await docker_start()
     await until_answered(desk, worker)
@@ -223,11 +226,12 @@ async def test_stopped__leaves_none_that_waits(
     docker_start: DockerStart, desk: Desk, site: Site
 ) -> None:
     manager: Manager = await docker_start(warm_containers=2)
-    await site.waiting(manager, 2)
+    before = {one.id for one in await site.waiting(manager, 2)}
     worker = desk.offer()
     await desk.ready(worker)
-    (running,) = await site.by("running")
-    await manager.kill(signal.SIGTERM)
+    (running,) = [one for one in await site.by("running") if one.id in before]
+    await site.waiting(manager, 2)
+    await manager.kill(signal.SIGTERM, deadline=60)
     assert [one.id for one in await site.containers()] == [running.id]
 
 
@@ -246,15 +250,19 @@ async def test_how_many__is_what_an_administrator_orders_or_its_own_setting(
 
 
 async def test_a_dead_one__is_not_used_and_is_replaced(
-    docker_start: DockerStart, desk: Desk, site: Site
+    docker_start: DockerStart, desk: Desk, site: Site, tmp_path: Path
 ) -> None:
-    manager = await docker_start(warm_containers=1)
+    go = tmp_path / "go"
+    go.touch()
+    manager = await docker_start(warm_containers=1, failpoints=f"warm.created=hold:{go}")
     (warm,) = await site.waiting(manager)
+    go.unlink()  # none other is ready in time
     await asyncio.to_thread(warm.remove, force=True)
     worker = desk.offer()
     await desk.ready(worker)
     assert not used(manager)
     assert name_of(worker) in {one.name for one in await site.by("running")}
+    go.touch()
     await site.waiting(manager, but=warm.id)
 
 
@@ -271,7 +279,9 @@ async def test_one_that_dies_once_it_is_bound__is_given_up_for_a_cold_one(
     go.touch()
     await desk.ready(worker)
     assert desk.changed(worker, "failed") is None
-    assert [one.name for one in await site.by("running")] == [name_of(worker)]
+    names = [one.name for one in await site.by("running")]
+    assert warm.name not in names
+    assert [name for name in names if not name.startswith(WARM)] == [name_of(worker)]
     assert not list((manager.state_dir / "workers").glob("*/binding.json"))
 
 
@@ -280,10 +290,11 @@ async def test_those_that_do_not_come_up__back_off_and_harm_no_session(
 ) -> None:
     failing = '{"TEST_WARM_FAILS": "1"}'
     manager = await docker_start(warm_containers=3, executor_env_json=failing)
-    await until(lambda: manager.log.count('"event":"warm_start_failed"') >= 2, "two failures")
+    await until(lambda: manager.log.count('"event":"warm_start_failed"') >= 2, "two failures", 60)
     worker = desk.offer()
     await desk.ready(worker)
-    assert [one.name for one in await site.by("running")] == [name_of(worker)]
+    names = [one.name for one in await site.by("running")]  # of one that fails again, too
+    assert [name for name in names if not name.startswith(WARM)] == [name_of(worker)]
     pauses = [line for line in manager.log.splitlines() if "warm_start_failed" in line]
     assert '"pause":1.0' in pauses[0]
     assert '"pause":2.0' in pauses[1]
@@ -314,5 +325,5 @@ async def test_another_image_of_the_name__replaces_those_that_wait(
 async def test_the_process_backend__says_that_it_has_none(start: Start) -> None:
     manager: Manager = await start(warm_containers=1)
     assert manager.process is not None
-    assert await asyncio.wait_for(manager.process.wait(), 20) == 1
+    assert await asyncio.wait_for(manager.process.wait(), 60) == 1
     assert "BERTH_WARM_CONTAINERS should be 0 with the process backend" in manager.log
