@@ -28,7 +28,7 @@ def spec(*, limits: Limits | None = None, **environment: str) -> ContainerSpec:
 
 
 async def eventually(seen: Callable[[], Awaitable[bool]] | Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             found = seen()
             if found if isinstance(found, bool) else await found:
@@ -103,7 +103,7 @@ class BackendContract:
 
     async def test_stopped__kindly_when_it_ends_by_itself(self, backend: ContainerBackend) -> None:
         container = await started(backend, spec())
-        stopped = await backend.stop(container.name, 10)
+        stopped = await backend.stop(container.name, 60)
         assert (stopped.state, stopped.exit_code) == (ContainerState.EXITED, 0)
         assert stopped.tree_gone
         assert stopped.stopped_at is not None
@@ -119,7 +119,7 @@ class BackendContract:
         await eventually(all_there)
         before = time.monotonic()
         stopped = await backend.stop(container.name, 0.2)
-        assert time.monotonic() - before < 8
+        assert time.monotonic() - before < 18  # less than a container's own grace, which is 20
         assert stopped.tree_gone
         assert stopped.exit_code == -9
         self.assert_none_left(container)
@@ -162,7 +162,7 @@ class BackendContract:
     async def test_paused__can_be_stopped(self, backend: ContainerBackend) -> None:
         container = await started(backend, spec())
         await backend.pause(container.name)
-        assert (await backend.stop(container.name, 5)).exit_code == 0
+        assert (await backend.stop(container.name, 60)).exit_code == 0
 
     async def test_bound__only_where_some_are_kept_warm(self, backend: ContainerBackend) -> None:
         wanted = spec()
@@ -191,7 +191,11 @@ class BackendContract:
 
     async def test_logs__are_its_output(self, backend: ContainerBackend) -> None:
         container = await started(backend, spec())
-        assert b"resident is up" in await backend.logs(container.name)
+
+        async def logged() -> bool:  # the engine takes its output from a pipe
+            return b"resident is up" in await backend.logs(container.name)
+
+        await eventually(logged)
 
     async def test_capabilities__say_what_is_not_isolated(self, backend: ContainerBackend) -> None:
         promises = backend.capabilities

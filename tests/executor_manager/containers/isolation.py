@@ -57,5 +57,8 @@ class IsolationContract:
         async def exited() -> bool:
             return (found := await backend.get(container.name)) is not None and found.tree_gone
 
+        async def logged() -> bool:
+            return b"BlockingIOError" in await backend.logs(container.name)
+
         await eventually(exited)
-        assert b"BlockingIOError" in await backend.logs(container.name)
+        await eventually(logged)

@@ -1,6 +1,7 @@
 """The flags of a session's container, as the engine took them and as they look from inside."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ async def container(
     engine: RealEngine, resident_image: str, short_dir: Path
 ) -> AsyncGenerator[Any]:
     """Of an image that wants to be looked after."""
-    tag = "berth-test-flags:latest"
-    dockerfile = f"FROM {resident_image}\n{UNHEALTHY}\n"
+    tag = f"berth-test-flags:{os.getpid()}"
+    # an image of its own: it is removed while other processes make theirs
+    dockerfile = f"FROM {resident_image}\n{UNHEALTHY}\nLABEL is={tag}\n"
     await asyncio.to_thread(build, engine, tag, {"Dockerfile": dockerfile.encode()})
     options = DockerOptions(manager_id=new_id(), image=tag, log_mib=3)
     volumes = Volumes(short_dir / "s", short_dir / "k")

@@ -28,7 +28,7 @@ async def test_host_path__in_a_container_is_told_by_its_own_mounts(
         await asyncio.to_thread(looking.wait)
         mountinfo = (await asyncio.to_thread(looking.logs)).decode()
         assert own_container(mountinfo) == looking.id
-        found = await asyncio.to_thread(Engine(engine.host, 10).inspect, looking.id)
+        found = await asyncio.to_thread(Engine(engine.host, 60).inspect, looking.id)
     finally:
         await asyncio.to_thread(looking.remove, force=True)
     assert found is not None

@@ -98,7 +98,7 @@ async def test_list__asks_for_an_end_once_and_again_after_the_next_start(
         asked.append(name)
         return inspect(name)
 
-    await backend.stop(container.name, 5)
+    await backend.stop(container.name, 60)
     monkeypatch.setattr(backend._engine, "inspect", counted)
     codes = [(await backend.list()).containers[0].exit_code for _ in range(3)]
     assert (codes, len(asked)) == ([0, 0, 0], 1)
