@@ -133,7 +133,7 @@ async def test_command__is_uid_10001_and_killed_at_its_time(socket: str) -> None
         done = await client.call(EXECUTOR_EXEC, ExecCommand(command="id -u; pwd"))
         assert (done.stdout, done.exit_code) == ("10001\n/workspace\n", 0)
         slow = ExecCommand(
-            command="trap '' TERM; setsid sleep 1013 & sleep 1012", timeout_seconds=0.5
+            command="trap '' TERM; setsid sleep 1013 & sleep 1012", timeout_seconds=3
         )
         done = await client.call(EXECUTOR_EXEC, slow)
         assert (done.timed_out, done.exit_code) == (True, 137)

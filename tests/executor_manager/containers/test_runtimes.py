@@ -147,11 +147,11 @@ async def test_manager__starts_sessions_in_what_passed_and_tells_the_control_pla
     await begin(runtimes="test-open,test-closed")
     able = desk.offer(choosing("test-open"))
     unable = desk.offer(choosing("test-closed"))
-    told = (await until(lambda: desk.registrations, "it registers"))[0]
+    told = (await until(lambda: desk.registrations, "it registers", deadline=60))[0]
     assert told.containers.runtimes == ["test-open"]
     assert FIX in told.containers.unfit["test-closed"]
     assert [one.state for one in told.preflight if one.check == "runtimes"] == ["warn"]
-    change = await until(lambda: desk.changed(unable, "failed"), "refused")
+    change = await until(lambda: desk.changed(unable, "failed"), "refused", deadline=60)
     assert change.reason == "runtime_missing"
     assert FIX in change.detail
     await desk.ready(able)
