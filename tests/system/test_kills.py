@@ -48,12 +48,13 @@ async def arrived(
 async def test_kill__of_a_service_costs_no_attempt(
     stack: EmbeddedStack, visitor: Visitor, figures: Figures, name: str
 ) -> None:
-    made = voyage(stack)
+    made = voyage(stack, held=True)
     shadow = await visitor.send(made.prompt)
     await under_way(shadow)
     with figures.timed(f"kill -9 {name}: back"):
         former = await stack.kill9(name)
         await stack.back(name, former)
+    made.go.touch()
     with figures.timed(f"kill -9 {name}: run over after that"):
         await arrived(stack, visitor, shadow, made, attempt=1)
     await examine(stack, visitor)
@@ -62,13 +63,14 @@ async def test_kill__of_a_service_costs_no_attempt(
 async def test_kill__of_the_agent_is_a_retry_that_goes_on(
     stack: EmbeddedStack, visitor: Visitor, figures: Figures
 ) -> None:
-    made = voyage(stack)
+    made = voyage(stack, held=True)
     shadow = await visitor.send(made.prompt)
     await under_way(shadow)
     agents = stack.box(visitor.session_of(shadow)).agents()
     assert agents
     for agent in agents:
         agent.send(signal.SIGKILL)
+    made.go.touch()
     with figures.timed("kill -9 agent: run over"):
         await arrived(stack, visitor, shadow, made, attempt=2)
     retried = (await shadow.kind("run.retrying")).event
@@ -84,7 +86,7 @@ def events_unsent(box: Box) -> list[EventReported]:
 async def test_kill__of_the_executor_loses_nothing_of_its_spool(
     stack: EmbeddedStack, visitor: Visitor, figures: Figures
 ) -> None:
-    made = voyage(stack, pieces=100)
+    made = voyage(stack, pieces=300)
     shadow = await visitor.send(made.prompt)
     await under_way(shadow)
     session = visitor.session_of(shadow)
@@ -132,7 +134,7 @@ async def test_frozen_executor__is_taken_over_and_not_heard_any_more(
     stack: EmbeddedStack, visitor: Visitor, figures: Figures
 ) -> None:
     """Longer than its lease; then it wakes up, with the agent it had, and reports."""
-    made = voyage(stack, pieces=100)
+    made = voyage(stack, pieces=100, held=True)
     shadow = await visitor.send(made.prompt)
     await under_way(shadow)
     await checkpointed(stack, shadow)
@@ -146,6 +148,9 @@ async def test_frozen_executor__is_taken_over_and_not_heard_any_more(
     finally:
         for one in former:
             one.send(signal.SIGCONT)
+    for one in former:
+        assert await one.gone(within=DEADLINE), "it was not ended"
+    made.go.touch()
     run = await visitor.succeeded(shadow, within=WITHIN)
     assert run.attempt == 2
     assert run.resume == "native"

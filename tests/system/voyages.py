@@ -18,23 +18,30 @@ KEPT_CONTENT = "Cast off at dawn.\n"
 class Voyage:
     prompt: str
     ledger: Path
+    go: Path
+    """One that is held says all of its text but the last, and then waits for this file."""
 
     def effects(self) -> list[str]:
         return self.ledger.read_text().split() if self.ledger.exists() else []
 
 
-def voyage(stack: EmbeddedStack, *, pieces: int = 60, delay: float = 0.05) -> Voyage:
+def voyage(
+    stack: EmbeddedStack, *, pieces: int = 60, delay: float = 0.05, held: bool = False
+) -> Voyage:
     ledger = stack.ledger(f"{uuid4()}.txt")
+    go = ledger.with_suffix(".go")
+    hold = [{"shell": f"until [ -e {go} ]; do sleep 0.05; done"}] if held else []
     text = "".join(f"#{number}; " for number in range(1, pieces + 1))
     prompt = script(
         {"text": "#1; #2; "},
         {"effect": {"path": str(ledger), "key": "before"}},
         {"write": {"path": KEPT, "content": KEPT_CONTENT}},
         {"text": text, "chunks": pieces, "delay": delay},
+        *hold,
         {"effect": {"path": str(ledger), "key": "after"}},
         {"text": "#1; arrived"},
     )
-    return Voyage(prompt, ledger)
+    return Voyage(prompt, ledger, go)
 
 
 def told(seen: list[Seen]) -> str:
