@@ -1,5 +1,6 @@
 """What an administrator sets takes effect on a manager that runs: no service is started again."""
 
+from pathlib import Path
 from uuid import UUID
 
 from contracts.installation import AdminManager, AdminManagerPage, PatchManager
@@ -12,8 +13,13 @@ from tests.system.visitor import Shadow, Visitor, script
 SETTINGS = {"control-plane": {"idle_after_seconds": "600"}}
 
 PLACE = "/api/v1/admin/managers"
-LONG = script({"text": "on my way\n"}, {"shell": "sleep 6; echo done"}, {"text": "done\n"})
 SHORT = script({"text": "hello\n"})
+
+
+def long(go: Path) -> str:
+    """A run that goes on until this file is there."""
+    waits = f"until [ -e {go} ]; do sleep 0.05; done; echo done"
+    return script({"text": "on my way\n"}, {"shell": waits}, {"text": "done\n"})
 
 
 async def only_manager(stack: EmbeddedStack) -> AdminManager:
@@ -43,12 +49,14 @@ async def test_capacity__is_followed_without_a_restart(
     try:
         now = await order(stack, PatchManager(max_workers=1))
         assert (now.max_workers, now.own_max_workers) == (1, 16)
-        first = await visitor.send(LONG)
+        go = stack.ledger("capacity.go")
+        first = await visitor.send(long(go))
         await first.kind("tool.call")
         second = await visitor.send(SHORT)
         assert (await run_of(visitor, second)).state == "queued"
         await order(stack, PatchManager(max_workers=2))
         assert await second.closed() == "succeeded"
+        go.touch()
         assert await first.closed() == "succeeded"
     finally:
         await order(stack, PatchManager(max_workers=None))
@@ -59,7 +67,8 @@ async def test_drain__empties_it_the_run_goes_on_when_it_is_called_off(
     stack: EmbeddedStack, visitor: Visitor
 ) -> None:
     before = stack.pids()
-    shadow = await visitor.send(LONG)
+    go = stack.ledger("drain.go")
+    shadow = await visitor.send(long(go))
     await shadow.kind("tool.call")
     try:
         await order(stack, PatchManager(draining=True))
@@ -74,6 +83,7 @@ async def test_drain__empties_it_the_run_goes_on_when_it_is_called_off(
     finally:
         now = await order(stack, PatchManager(draining=False))
     assert not now.draining
+    go.touch()
     assert await shadow.closed() == "succeeded"
     assert await waiting.closed() == "succeeded"
     assert (await run_of(visitor, shadow)).failures == 0
