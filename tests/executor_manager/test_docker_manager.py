@@ -77,7 +77,7 @@ async def test_killed_in_the_middle_of_a_start__the_next_one_brings_the_same_con
     first: Manager = await docker_start(failpoints=f"{place}=kill9")
     worker = desk.offer()
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 30)
+    await asyncio.wait_for(first.process.wait(), 60)
     before = await asyncio.to_thread(container, engine, worker)
     await docker_start()
     await until_answered(desk, worker)
@@ -92,7 +92,7 @@ async def test_killed_before_it_was_made__the_next_one_makes_it_of_what_was_reco
     first: Manager = await docker_start(failpoints="docker.recorded=kill9")
     worker = desk.offer()
     assert first.process is not None
-    await asyncio.wait_for(first.process.wait(), 30)
+    await asyncio.wait_for(first.process.wait(), 60)
     await docker_start()
     await desk.ready(worker)
     found = await asyncio.to_thread(engine.containers, berth_session=str(worker.session_id))
@@ -146,7 +146,7 @@ async def test_an_engine_that_hangs_during_a_start__delays_it_and_decides_nothin
     start: Start, desk: Desk, own_engine: PrivateEngine, standin_image: str, short_dir: Path
 ) -> None:
     await on_engine(start, own_engine.host, standin_image, short_dir)(
-        docker_call_seconds=1, activate_deadline_seconds=4
+        docker_call_seconds=1, activate_deadline_seconds=8
     )
     living = desk.offer()
     await desk.ready(living)
@@ -156,11 +156,14 @@ async def test_an_engine_that_hangs_during_a_start__delays_it_and_decides_nothin
         await until(lambda: worker.worker_id in desk.live, "claimed")
         # longer than a start may take, and heartbeats go on all the time
         beats = len(desk.beats)
-        await until(lambda: len(desk.beats) > beats + 60, "heartbeats", deadline=40)
-        await until(lambda: (seen := desk.reported(worker)) and seen.state is WorkerState.CREATING)
-        seen = desk.reported(living)
-        assert seen is not None
-        assert seen.answered
+        await until(lambda: len(desk.beats) > beats + 100, "heartbeats", deadline=60)
+
+        def as_before() -> bool:
+            new, former = desk.reported(worker), desk.reported(living)
+            making = new is not None and new.state is WorkerState.CREATING
+            return making and former is not None and former.answered
+
+        await until(as_before, "one is being made, the other answers")
     finally:
         own_engine.signal(signal.SIGCONT)
     await until(lambda: desk.changed(worker, "ready"), f"ready: {desk.changes}", deadline=60)
