@@ -31,6 +31,7 @@ from executor_manager.containers.errors import (
 )
 from executor_manager.containers.places import Record, record_of
 
+HELPER_ENDED = "the helper `volumes` ended while it lent a disk"
 _UP = frozenset({ContainerState.RUNNING, ContainerState.PAUSED})
 _log = get_logger()
 
@@ -134,11 +135,16 @@ class Changes:
     def _start_one(self, name: str, container_id: str) -> Container:
         self.view.starting(container_id)
         with self.disks.held(self.places.record(name)) as lost:
-            self.engine.start(container_id)
+            try:
+                self.engine.start(container_id)
+            except StartFailed as error:
+                if lost():
+                    raise Unreachable(HELPER_ENDED) from error
+                raise
             if lost():
                 # its device's number may have been another session's when the engine mounted it
                 self.engine.stop(container_id, 0)
-                raise Unreachable("the helper `volumes` ended while it lent a disk")
+                raise Unreachable(HELPER_ENDED)
         failpoint_sync("docker.after_start")
         return self.view.known(name).container
 

@@ -77,7 +77,10 @@ class Front:
         if then == "restart":
             await send({"type": "websocket.close", "code": 1012, "reason": "restarting"})
             return
-        await self._talk(receive, send)
+        try:
+            await self._talk(receive, send)
+        finally:  # a viewer that has left takes no answer
+            self.left.set()
 
     async def _talk(self, receive: Any, send: Any) -> None:
         while (message := await receive())["type"] == "websocket.receive":
@@ -91,7 +94,6 @@ class Front:
                 await send({"type": "websocket.close", "code": 1000, "reason": "over"})
                 return
             await send({"type": "websocket.send", "bytes": b"<" + message["bytes"] + b">"})
-        self.left.set()
 
 
 class Own:

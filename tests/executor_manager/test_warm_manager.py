@@ -11,6 +11,7 @@ import pytest
 from chassis.ids import new_id
 from contracts.managers import Orders
 from contracts.workers import WorkerGrant, WorkerLimits
+from executor_manager.containers.procfs import descendants
 from tests.executor_manager.managers import (
     Desk,
     Manager,
@@ -274,8 +275,11 @@ async def test_one_that_dies_once_it_is_bound__is_given_up_for_a_cold_one(
     (warm,) = await site.waiting(manager)
     worker = desk.offer()
     await until(lambda: list((manager.state_dir / "workers").glob("*/binding.json")), "bound")
-    # in its sleep: an engine that removes it lets it go on first
-    os.kill(warm.attrs["State"]["Pid"], signal.SIGKILL)
+    # in its sleep, all of it: an engine that removes it lets it go on first, as does a first
+    # process that dies before the others
+    first = warm.attrs["State"]["Pid"]
+    for pid in (*(one.process.pid for one in descendants(first)), first):
+        os.kill(pid, signal.SIGKILL)
     go.touch()
     await desk.ready(worker)
     assert desk.changed(worker, "failed") is None

@@ -10,7 +10,7 @@ from tests.system.visitor import Visitor
 from tests.system.voyages import told, under_way, voyage
 
 LEASES_AWAY = 3
-DELAY = 0.07
+DELAY = 0.1
 """Seconds between pieces: the text is told before, during and after the outage."""
 
 
@@ -18,7 +18,7 @@ async def test_outage__of_several_leases_fences_nobody(
     stack: EmbeddedStack, visitor: Visitor, figures: Figures
 ) -> None:
     """Ended in order, and down: "3 minutes", scaled as the leases are."""
-    made = voyage(stack, pieces=220, delay=DELAY)
+    made = voyage(stack, pieces=380, delay=DELAY)
     shadow = await visitor.send(made.prompt)
     await under_way(shadow)
     former = await stack.stop("control-plane")
@@ -35,7 +35,7 @@ async def test_outage__of_a_frozen_control_plane_fences_nobody(
     stack: EmbeddedStack, visitor: Visitor
 ) -> None:
     """Frozen, it takes connections and answers nothing: whoever calls has to give up by himself."""
-    made = voyage(stack, pieces=160, delay=DELAY)
+    made = voyage(stack, pieces=260, delay=DELAY)
     shadow = await visitor.send(made.prompt)
     await under_way(shadow)
     with stack.frozen("control-plane"):
