@@ -57,7 +57,10 @@ class Verify:
         assert not (await self._head(scene, session)).damaged
         log = [entry.event for entry in await scene.api.log(f"/api/v1/sessions/{session}")]
         told = [one for one in log if isinstance(one, WorkspaceDamaged)]
-        assert [(one.head, "(kept/noise)" in one.detail) for one in told] == [(True, True)], told
+        # a checkpoint of its run may have named the same pack
+        assert [one.head for one in told].count(True) == 1, told
+        assert len({one.snapshot_id for one in told}) == len(told), "one was told twice"
+        assert all("(kept/noise)" in one.detail for one in told), told
         await self._comes_back(scene, session, sums)
 
     async def _verified(self, berth: Command, session: UUID, code: int) -> list[Any]:
