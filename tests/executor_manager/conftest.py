@@ -55,13 +55,17 @@ async def backend(short_dir: Path) -> AsyncGenerator[ProcessBackend]:
     if (short_dir / "s" / "workers").exists():
         for container in (await backend.list()).containers:
             await backend.stop(container.name, 0)
-    # by its environment: one that is just starting has no pid file yet
+    await _end_strays(short_dir)
+    await backend.close()
+
+
+async def _end_strays(short_dir: Path) -> None:
+    """By their environment: one that is just starting has no pid file yet."""
     mark = frozenset({f"BERTH_RELAY_DIR={short_dir / 's' / 'relay'}".encode()})
     while left := strays(mark):
         for seen in left:
             send(seen.process, signal.SIGKILL)
         await asyncio.sleep(0.01)
-    await backend.close()
 
 
 @pytest.fixture
@@ -77,6 +81,7 @@ async def start(short_dir: Path, desk: Desk, backend: ProcessBackend) -> AsyncGe
     yield start
     for manager in managers:
         await manager.kill()
+    await _end_strays(short_dir)  # whatever the backend is
 
 
 @pytest.fixture(scope="session")
