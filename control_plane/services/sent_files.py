@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from chassis.errors import BerthError
 from chassis.files.multipart import parts as form_parts
-from chassis.files.names import wrong
+from chassis.files.names import for_people
 from chassis.files.tar import Member, MemberKind, TarRefused, TarStream
+from contracts.errors import Code
 
 EXECUTABLE = 0o111
 
@@ -39,7 +41,7 @@ async def of_tar(directory: str, body: AsyncIterator[bytes]) -> AsyncGenerator[S
     archive = _Archive(body)
     while (member := await archive.next()) is not None:
         if member.kind not in {MemberKind.FILE, MemberKind.DIRECTORY}:
-            raise wrong("body", "files and directories: a project has no links", member.name)
+            raise _refused("files and directories: a project has no links", member.name)
         name = _plain(member.name)
         if member.kind is MemberKind.FILE:
             executable = bool(member.mode & EXECUTABLE)
@@ -87,7 +89,7 @@ class _Archive:
                     return False
                 self._stream.feed(part)
         except TarRefused as refused:
-            raise wrong("body", refused.expected, refused.name or None) from refused
+            raise _refused(refused.expected, refused.name) from refused
         return True
 
 
@@ -98,8 +100,21 @@ def _plain(name: bytes) -> str:
         return ""
     with suppress(UnicodeDecodeError):
         return name.decode()
-    raise wrong("body", "names in UTF-8", name)
+    raise _refused("names in UTF-8", name)
 
 
 def _beneath(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
+
+
+def _refused(expected: str, name: bytes) -> BerthError:
+    """Names the entry, if it is one's fault."""
+    named = for_people(name)
+    where = f"{named}: " if named else ""
+    return BerthError(
+        Code.VALIDATION,
+        f"body: {where}expected {expected}",
+        field="body",
+        path=named,
+        expected=expected,
+    )

@@ -56,7 +56,7 @@ def test_put__a_tree_all_of_it_or_nothing(up: Up, tmp_path: Path) -> None:
     (source / "link").symlink_to("run.sh")
     (source / "deep" / "a.md").write_bytes(b"changed")
     refused = up.run("projects", "files", "put", str(source))
-    assert (refused.code, "link" in refused.err) == (Exit.USAGE, True)
+    assert (refused.code, "link: expected files" in refused.err) == (Exit.USAGE, True)
     assert up.run("projects", "files", "get", "guides/deep/a.md", str(target)).code == Exit.OK
     assert target.read_bytes() == b"a"
     assert up.run("projects", "files", "rm", "guides").code == Exit.OK
