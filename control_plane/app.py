@@ -49,6 +49,7 @@ from control_plane.routes.models import MODEL_ROUTES
 from control_plane.routes.objects import OBJECT_ROUTES
 from control_plane.routes.openapi import OPENAPI_ROUTES
 from control_plane.routes.policies import PROVIDED, guard
+from control_plane.routes.project_file_rules import PROJECT_FILE_RULE_ROUTES
 from control_plane.routes.project_files import PROJECT_FILE_ROUTES
 from control_plane.routes.projects import PROJECT_ROUTES
 from control_plane.routes.quotas import QUOTA_ROUTES
@@ -94,6 +95,7 @@ ROUTES = [
     *OBJECT_ROUTES,
     *PROJECT_ROUTES,
     *PROJECT_FILE_ROUTES,
+    *PROJECT_FILE_RULE_ROUTES,
     *QUOTA_ROUTES,
     *INSTALLATION_ROUTES,
     *SESSION_WORKER_ROUTES,

@@ -17,7 +17,6 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from chassis.errors import BerthError
 from chassis.files.previews import preview_headers
 from contracts.errors import Code
-from contracts.project_files import ProjectFileRules, PutProjectFileRules
 from contracts.workspace_files import (
     DeletedPath,
     MakeDirectory,
@@ -32,7 +31,7 @@ from control_plane.domain.access import Principal
 from control_plane.domain.project_files import Visitor
 from control_plane.routes.contents import Content, begun
 from control_plane.routes.passing import CallerLeft, RequestBody
-from control_plane.routes.policies import MANAGE_PROJECT, READ_PROJECT
+from control_plane.routes.policies import READ_PROJECT
 from control_plane.routes.project_file_content import Wanted, file_content
 from control_plane.routes.wishes import Limit, window
 from control_plane.routes.workspace_files import Cursor, Depth
@@ -247,25 +246,6 @@ async def delete_project_file(
     return await project_files.delete(_visitor(project_id, principal), path, if_match)
 
 
-@get(f"{PATH}/rules", opt=READ_PROJECT, tags=["project-files"])
-async def get_project_file_rules(
-    project_id: FromPath[UUID], project_files: NamedDependency[ProjectFiles]
-) -> ProjectFileRules:
-    return await project_files.rules(project_id)
-
-
-@put(f"{PATH}/rules", opt=MANAGE_PROJECT, status_code=200, tags=["project-files"])
-async def put_project_file_rules(
-    *,
-    project_id: FromPath[UUID],
-    data: JSONBody[PutProjectFileRules],
-    principal: NamedDependency[Principal],
-    project_files: NamedDependency[ProjectFiles],
-) -> ProjectFileRules:
-    """For owners; audited. Replaces all of them."""
-    return await project_files.put_rules(project_id, data, by=principal.user_id)
-
-
 def _visitor(project_id: UUID, principal: Principal) -> Visitor:
     """The guard has seen that there is a role."""
     return Visitor(
@@ -301,6 +281,4 @@ PROJECT_FILE_ROUTES = [
     rename_project_file,
     make_project_directory,
     delete_project_file,
-    get_project_file_rules,
-    put_project_file_rules,
 ]
